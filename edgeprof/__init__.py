@@ -1,0 +1,44 @@
+"""edgeprof profiles tiny quantized language models on microcontrollers.
+
+>>> import edgeprof
+>>> ds = edgeprof.open("demo-out/data")        # doctest: +SKIP
+>>> edgeprof.compare(ds, by="quant")           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from edgeprof._version import __version__
+
+if TYPE_CHECKING:
+    from edgeprof.compare import Comparison, compare
+    from edgeprof.metrics import measure
+    from edgeprof.quantize import quantize
+    from edgeprof.store import Dataset
+    from edgeprof.store import open_dataset as open  # noqa: A004
+
+__all__ = ["Comparison", "Dataset", "__version__", "compare", "measure", "open", "quantize"]
+
+# Loaded when first used: importing edgeprof costs next to nothing, and the capturing processes never load pandas.
+_LAZY = {
+    "open": ("edgeprof.store", "open_dataset"),
+    "Dataset": ("edgeprof.store", "Dataset"),
+    "compare": ("edgeprof.compare", "compare"),
+    "Comparison": ("edgeprof.compare", "Comparison"),
+    "measure": ("edgeprof.metrics", "measure"),
+    "quantize": ("edgeprof.quantize", "quantize"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, attribute = _LAZY[name]
+    except KeyError:
+        raise AttributeError(f"module 'edgeprof' has no attribute {name!r}") from None
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,390 @@
+"""A capture: boards, the reader, the sealer and the conversation, held together.
+
+This process moves no data: it starts the others, follows the journal like any client to know what the boards
+answered, and hands the reader what is to be sent. If it dies, the reader and the sealer end cleanly by themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import queue
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeprof import journal, wire
+from edgeprof._version import __version__
+from edgeprof.driver import Ask, Job, Outcome, converse, prompt_row
+from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError
+from edgeprof.layout import CAPTURE_JSON, write_json
+from edgeprof.reader import REQUEST
+from edgeprof.schema import FORMAT_VERSION
+from edgeprof.transports import PortSettings, redact
+
+__all__ = ["CaptureResult", "Progress", "Source", "capture"]
+
+SEALER_RESTARTS = 3
+END_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A port to capture.
+
+    Attributes
+    ----------
+    url
+        A pyserial URL.
+    name
+        What messages call it.
+    facts
+        Columns of ``runs`` that the host knows (``emulator``, ``model_sha256``, …), and ``tags``.
+    vocab
+        Digest of a model file to its pieces.
+    """
+
+    url: str
+    name: str
+    settings: PortSettings = PortSettings()
+    facts: dict[str, Any] = field(default_factory=dict)
+    vocab: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureResult:
+    """What a capture came to. ``failed`` names the boards that stopped answering, with the reason."""
+
+    capture_id: str
+    path: Path
+    outcomes: dict[str, Outcome]
+    failed: dict[str, str]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a live line shows of one port."""
+
+    name: str
+    bytes: int = 0
+    frames: int = 0
+    passes: int = 0
+    lost: int = 0
+    jobs_done: int = 0
+
+
+def new_capture_id() -> str:
+    """Return a name that sorts by time and meets no other: UTC and six random digits."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def prepare(
+    out: Path, sources: Sequence[Source], jobs: Sequence[Job], *, host_label: str | None, capture_id: str, extra: dict[str, Any]
+) -> Path:
+    """Make a capture's folder and write what it is told at its start."""
+    folder = out / f"capture={capture_id}"
+    try:
+        (folder / "journal").mkdir(parents=True)
+    except FileExistsError as error:
+        raise LockedError(f"{folder} exists already; a capture never writes into another one.") from error
+    except OSError as error:
+        raise StorageError(
+            f"{out} cannot be written ({error.strerror}). Choose another folder with --out, or make this one writable."
+        ) from error
+    vocab = {sha: pieces for s in sources for sha, pieces in s.vocab.items()}
+    header = extra | {
+        "format_version": FORMAT_VERSION,
+        "edgeprof_version": __version__,
+        "capture_id": capture_id,
+        "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
+        "monotonic_start_ns": time.monotonic_ns(),
+        "host_label": host_label,
+        "ports": [{"url": redact(s.url), "settings": asdict(s.settings), "facts": s.facts} for s in sources],
+        "prompts": [prompt_row(job) for job in jobs],
+        "vocab": vocab,
+    }
+    write_json(folder / CAPTURE_JSON, header)
+    return folder
+
+
+class _Conversation:
+    """One port's driver, fed from the journal."""
+
+    def __init__(self, folder: Path, port: int, talk: Generator[Ask, wire.Frame | None, Outcome] | None,
+                 send: Callable[[int, bytes], None], progress: Progress) -> None:  # fmt: skip
+        self.folder, self.port, self.send, self.progress = folder, port, send, progress
+        self.splitter = wire.Splitter()
+        self.read = 0
+        self.boot: int | None = None
+        self.next_seq = 0
+        self.talk = talk
+        self.ask: Ask | None = None
+        self.tries = 0
+        self.deadline = 0.0
+        self.outcome: Outcome | None = None
+        self.error: str | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.talk is None
+
+    def start(self) -> None:
+        if self.talk is not None:
+            self._go(None)
+
+    def pump(self) -> None:
+        """Take what is new in the journal."""
+        for chunk in journal.read_from(self.folder, self.port, self.read):
+            self.read += len(chunk)
+            self.progress.bytes = self.read
+            for piece in self.splitter.feed(chunk):
+                if piece.frame is not None:
+                    self._take(piece.frame)
+
+    def tick(self) -> None:
+        """Ask again, or give up, if the time is over."""
+        if self.ask is None or time.monotonic() < self.deadline:
+            return
+        if self.tries < self.ask.tries:
+            self._send()
+        else:
+            self._go(None)
+
+    def fail(self, reason: str) -> None:
+        """End the conversation: its board is gone."""
+        self.error, self.talk, self.ask = reason, None, None
+
+    def _take(self, frame: wire.Frame) -> None:
+        p = self.progress
+        p.frames += 1
+        if frame.boot != self.boot:
+            self.boot, self.next_seq = frame.boot, frame.seq
+        p.lost += max(frame.seq - self.next_seq, 0)
+        self.next_seq = max(frame.seq + 1, self.next_seq)
+        if frame.type == wire.Type.TOKENS:
+            p.passes += frame.n
+        if self.ask is not None:
+            self.deadline = time.monotonic() + self.ask.seconds
+            if self.ask.done(frame):
+                self._go(frame)
+
+    def _go(self, answer: wire.Frame | None) -> None:
+        assert self.talk is not None
+        try:
+            self.ask = self.talk.send(answer)
+        except StopIteration as stop:
+            self.outcome, self.talk, self.ask = stop.value, None, None
+        except EdgeprofError as error:
+            journal.append_event(
+                self.folder,
+                {"port": self.port, "kind": "timeout", "t_ns": time.monotonic_ns(), "detail": str(error)},
+            )
+            self.fail(str(error))
+        else:
+            self.tries = 0
+            self._send()
+
+    def _send(self) -> None:
+        assert self.ask is not None
+        self.tries += 1
+        self.deadline = time.monotonic() + self.ask.seconds
+        if self.ask.frame:
+            self.send(self.port, self.ask.frame)
+
+
+class _Sealer:
+    """The sealer process; it may be started again, for it only reads the journal."""
+
+    def __init__(self, folder: Path, every: float, keep_wire: str) -> None:
+        self.command = [sys.executable, "-m", "edgeprof.sealer", str(folder), "--every", str(every), "--keep-wire", keep_wire]
+        self.starts = 0
+        self.start()
+
+    def start(self) -> None:
+        self.starts += 1
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+
+    def keep_alive(self) -> None:
+        if self.process.poll() is not None and self.starts <= SEALER_RESTARTS:
+            self.start()
+
+    def finish(self) -> None:
+        """Let it seal the rest."""
+        try:
+            _, said = self.process.communicate(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            said = b"it did not end in time"
+            self.process.wait()
+        if self.process.returncode:
+            raise StorageError(
+                f"The sealer failed: {said.decode(errors='replace').strip() or self.process.returncode}. The wire bytes "
+                "are whole in the journal, and `edgeprof recover` makes tables of them."
+            )
+
+
+def capture(
+    sources: Sequence[Source], out: Path, jobs: Sequence[Job] = (), *, capture_id: str | None = None,
+    host_label: str | None = None, seconds: float | None = None, idle_seconds: float = 60.0, seal_every: float = 600.0,
+    keep_wire: str = "all", on_progress: Callable[[list[Progress]], None] | None = None,
+    header: dict[str, Any] | None = None,
+) -> CaptureResult:  # fmt: skip
+    """Capture ports into a data set until the jobs are done, or until interrupted where there are none.
+
+    Parameters
+    ----------
+    sources
+        The ports; all go into one capture.
+    out
+        The data set's folder; made if it does not exist.
+    jobs
+        What every board is asked to do. None: only listen.
+    capture_id
+        The capture's name; made of the time by default.
+    host_label
+        A name for this host, if the user wants one.
+    seconds
+        End after so long.
+    idle_seconds
+        How long a board may say nothing in the middle of a job.
+    seal_every
+        Seconds between segments.
+    keep_wire
+        ``all`` keeps the wire bytes beside the tables, ``none`` does not.
+    on_progress
+        Called about ten times a second.
+    header
+        More facts for ``capture.json``.
+
+    Raises
+    ------
+    DeviceError
+        No port could be opened, or the reader died.
+    StorageError
+        The folder cannot be written, or the disk is full. What was read before is whole.
+    KeyboardInterrupt
+        The user ended it; the capture was closed in good order before.
+    """
+    name = capture_id or new_capture_id()
+    folder = prepare(out, sources, jobs, host_label=host_label, capture_id=name, extra=header or {})
+    reader = subprocess.Popen(
+        [sys.executable, "-m", "edgeprof.reader", str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    sealer = _Sealer(folder, seal_every, keep_wire)
+    assert reader.stdin is not None and reader.stdout is not None
+    pipe = reader.stdin
+
+    def send(port: int, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # the reader's end is noticed by its silence
+            pipe.write(REQUEST.pack(port, len(data)) + data)
+            pipe.flush()
+
+    config = {"ports": [{"url": s.url, "settings": asdict(s.settings)} for s in sources]}
+    with contextlib.suppress(OSError):
+        pipe.write(json.dumps(config).encode() + b"\n")
+        pipe.flush()
+    progress = [Progress(s.name) for s in sources]
+    talks = [_conversation(folder, n, s, jobs, send, progress[n], idle_seconds) for n, s in enumerate(sources)]
+    interrupted = False
+    try:
+        error = _follow(reader, sealer, talks, seconds, on_progress)
+    except KeyboardInterrupt:
+        error, interrupted = None, True
+    with contextlib.suppress(OSError):
+        pipe.close()
+    try:
+        reader.wait(timeout=END_SECONDS)
+    except subprocess.TimeoutExpired:
+        reader.kill()
+    reader.stdout.close()
+    sealer.finish()
+    if interrupted:
+        raise KeyboardInterrupt
+    if error is not None:
+        raise error
+    outcomes = {s.name: t.outcome for s, t in zip(sources, talks, strict=True) if t.outcome is not None}
+    failed = {s.name: t.error for s, t in zip(sources, talks, strict=True) if t.error is not None}
+    return CaptureResult(name, folder, outcomes, failed)
+
+
+def _conversation(
+    folder: Path, port: int, source: Source, jobs: Sequence[Job], send: Callable[[int, bytes], None],
+    progress: Progress, idle_seconds: float,
+) -> _Conversation:  # fmt: skip
+    def advance(n: int) -> None:
+        progress.jobs_done += n
+
+    talk = converse(jobs, name=source.name, idle_seconds=idle_seconds, advance=advance) if jobs else None
+    return _Conversation(folder, port, talk, send, progress)
+
+
+def _lines(stream: Any, lines: queue.Queue[str | None]) -> None:
+    for line in stream:
+        lines.put(line.decode(errors="replace").rstrip("\n"))
+    lines.put(None)
+
+
+def _messages(lines: queue.Queue[str | None]) -> Iterator[str | None]:
+    """Yield what the reader said since the last call, waiting a little if that is nothing."""
+    try:
+        yield lines.get(timeout=0.1)
+        while True:
+            yield lines.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _follow(
+    reader: subprocess.Popen[bytes], sealer: _Sealer, talks: list[_Conversation], seconds: float | None,
+    on_progress: Callable[[list[Progress]], None] | None,
+) -> EdgeprofError | None:  # fmt: skip
+    """Go on until all conversations are over, the time is, or the reader ends; return what went wrong."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_lines, args=(reader.stdout, lines), daemon=True).start()
+    passive = all(t.over for t in talks)
+    end = time.monotonic() + seconds if seconds is not None else None
+    shown = 0.0
+    while True:
+        fresh: set[int] = set()
+        for line in _messages(lines):
+            if line is None:
+                reader.wait()
+                if reader.returncode == 0 and all(t.over for t in talks):
+                    return None
+                return DeviceError(f"The reader process ended (code {reader.returncode}); what it read is kept.")
+            word, _, rest = line.partition(" ")
+            if word == "error":
+                code = reader.wait()
+                return StorageError(rest) if code == StorageError.exit_code else DeviceError(rest)
+            port = int(rest.split(" ", 1)[0])
+            if word == "opened":
+                talks[port].start()
+            elif word == "read":
+                fresh.add(port)
+            elif word == "closed" and not talks[port].over:
+                talks[port].pump()
+                if not talks[port].over:
+                    talks[port].fail(f"{talks[port].progress.name} went away: {rest.partition(' ')[2]}")
+        for port in fresh:
+            talks[port].pump()
+        for talk in talks:
+            talk.tick()
+        sealer.keep_alive()
+        if on_progress and time.monotonic() - shown > 0.1:
+            shown = time.monotonic()
+            on_progress([t.progress for t in talks])
+        if not passive and all(t.over for t in talks):
+            return None
+        if end is not None and time.monotonic() >= end:
+            return None

@@ -1,0 +1,154 @@
+"""The journal: wire bytes verbatim, with the host time of each read, before anything is made of them.
+
+A capture's folder holds ``journal/port-NN/<offset>.wire`` and ``.idx``: the stream in pieces, each named by
+the stream offset of its first byte. An index entry is 16 bytes: the offset at which a read began and when
+(nanoseconds of the monotonic clock). Bytes are written before their index entry, so a crash leaves at
+most bytes without a time. No numpy here: the reader process starts with this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PortWriter", "append_event", "pieces", "read_events", "read_from", "read_index", "stream_end"]
+
+_ENTRY = struct.Struct("<Qq")
+CHUNK = 1 << 20
+
+
+def port_dir(capture: Path, port: int) -> Path:
+    """Return the folder of one port's journal."""
+    return capture / "journal" / f"port-{port:02d}"
+
+
+def pieces(capture: Path, port: int) -> list[tuple[int, Path]]:
+    """Return (stream offset, path) of a port's pieces, in order."""
+    found = port_dir(capture, port).glob("*.wire")
+    return sorted((int(path.stem), path) for path in found)
+
+
+def stream_end(capture: Path, port: int) -> int:
+    """Return the stream offset behind the last byte in the journal."""
+    found = pieces(capture, port)
+    return found[-1][0] + found[-1][1].stat().st_size if found else 0
+
+
+class PortWriter:
+    """Append one port's bytes. A byte whose :meth:`append` has returned is acknowledged.
+
+    Parameters
+    ----------
+    capture
+        The capture's folder.
+    port
+        Index of the port.
+    piece_bytes, piece_seconds
+        A new piece is begun beyond either.
+    """
+
+    def __init__(
+        self, capture: Path, port: int, *, piece_bytes: int = 64 << 20, piece_seconds: float = 600.0
+    ) -> None:
+        self._dir = port_dir(capture, port)
+        self._dir.mkdir(parents=True, exist_ok=True)
+        self._piece_bytes, self._piece_ns = piece_bytes, int(piece_seconds * 1e9)
+        self.offset = stream_end(capture, port)
+        self._wire, self._idx = -1, -1
+        self._open()
+
+    def _open(self) -> None:
+        name = self._dir / f"{self.offset:020d}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._wire = os.open(name.with_suffix(".wire"), flags, 0o644)
+        self._idx = os.open(name.with_suffix(".idx"), flags, 0o644)
+        self._piece_start, self._piece_began = self.offset, time.monotonic_ns()
+
+    def append(self, data: bytes, t_ns: int) -> None:
+        """Append what one read returned.
+
+        Raises
+        ------
+        OSError
+            The disk is full or the folder went away; what was written before stays whole.
+        """
+        began = self.offset
+        view = memoryview(data)
+        while view:
+            written = os.write(self._wire, view)
+            self.offset += written
+            view = view[written:]
+        os.write(self._idx, _ENTRY.pack(began, t_ns))
+        if self.offset - self._piece_start >= self._piece_bytes or t_ns - self._piece_began >= self._piece_ns:
+            self.close()
+            self._open()
+
+    def sync(self) -> None:
+        """Ask the disk to keep what was written; safe to call from another thread."""
+        with contextlib.suppress(OSError):  # a piece that was closed meanwhile was synced when it was closed
+            os.fsync(self._wire)
+
+    def close(self) -> None:
+        """Sync and close."""
+        for fd in (self._wire, self._idx):
+            with contextlib.suppress(OSError):
+                os.fsync(fd)
+            os.close(fd)
+
+
+def read_from(capture: Path, port: int, offset: int, end: int | None = None) -> Iterator[bytes]:
+    """Yield a port's bytes from a stream offset on, up to ``end`` or to what there is now."""
+    for start, path in pieces(capture, port):
+        if end is not None and start >= end:
+            return
+        size = path.stat().st_size
+        if start + size <= offset:
+            continue
+        with path.open("rb") as file:
+            file.seek(max(offset - start, 0))
+            while True:
+                limit = CHUNK if end is None else min(CHUNK, end - start - file.tell())
+                chunk = file.read(limit) if limit > 0 else b""
+                if not chunk:
+                    break
+                yield chunk
+
+
+def read_index(capture: Path, port: int, offset: int = 0) -> list[tuple[int, int]]:
+    """Return (stream offset, monotonic nanoseconds) of the reads that reach beyond ``offset``."""
+    entries: list[tuple[int, int]] = []
+    for _, path in pieces(capture, port):
+        raw = path.with_suffix(".idx").read_bytes() if path.with_suffix(".idx").exists() else b""
+        entries += _ENTRY.iter_unpack(raw[: len(raw) // _ENTRY.size * _ENTRY.size])
+    keep = 0
+    for i, (start, _) in enumerate(entries):
+        if start <= offset:
+            keep = i
+    return entries[keep:]
+
+
+def append_event(capture: Path, event: dict[str, Any]) -> None:
+    """Append one line to the capture's own log of what the host noticed."""
+    path = capture / "journal" / "events.jsonl"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event, sort_keys=True) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_events(capture: Path) -> list[dict[str, Any]]:
+    """Return the lines of :func:`append_event`; a torn last line is left out."""
+    path = capture / "journal" / "events.jsonl"
+    if not path.exists():
+        return []
+    events = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            events.append(json.loads(line))
+    return events

@@ -1,0 +1,99 @@
+"""The sealer process: follows a capture's journal and makes Parquet of it.
+
+``python -m edgeprof.sealer CAPTURE [--every SECONDS] [--bytes N] [--keep-wire all|none]`` seals a segment every so
+often. When its standard input ends it waits for the reader to be gone, seals the rest and ends.
+It only reads the journal, so it may die at any moment and be started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from edgeprof.errors import EdgeprofError, LockedError
+from edgeprof.journal import stream_end
+from edgeprof.seal import load_capture, load_manifests, seal
+
+__all__ = ["finish", "hold", "main"]
+
+READER_GRACE_SECONDS = 30.0
+
+
+def hold(capture: Path, name: str, timeout: float = 0.0) -> FileLock:
+    """Take one of a capture's two locks (``reader`` or ``sealer``).
+
+    Raises
+    ------
+    LockedError
+        Another process holds it.
+    """
+    lock = FileLock(capture / f"{name}.lock")
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout as error:
+        raise LockedError(
+            f"{capture.name} is being written by another process (its {name} is alive). Wait until that capture "
+            "has ended, or stop it with Ctrl-C where it runs; nothing was changed."
+        ) from error
+    return lock
+
+
+def finish(capture: Path, *, keep_wire: bool = True) -> None:
+    """Seal all that is left of a capture whose reader is gone, and close it."""
+    seal(capture, final=True, keep_wire=keep_wire)
+    for lock in capture.glob("*.lock"):
+        lock.unlink(missing_ok=True)
+
+
+def _pending(capture: Path, sealed: list[int]) -> int:
+    return sum(stream_end(capture, port) - offset for port, offset in enumerate(sealed))
+
+
+def follow(capture: Path, every: float, n_bytes: int, stop: threading.Event, *, keep_wire: bool) -> None:
+    """Seal segments until ``stop`` is set."""
+    n_ports = len(load_capture(capture)["ports"])
+    manifests = load_manifests(capture)
+    sealed = [s["offset"] for s in manifests[-1]["states"]] if manifests else [0] * n_ports
+    last = time.monotonic()
+    while not stop.wait(min(0.2, every)):
+        due = time.monotonic() - last >= every
+        if (due or _pending(capture, sealed) >= n_bytes) and seal(capture, keep_wire=keep_wire):
+            sealed = [s["offset"] for s in load_manifests(capture)[-1]["states"]]
+        if due:
+            last = time.monotonic()
+
+
+def main() -> int:
+    """Run the process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("--every", type=float, default=600.0)
+    parser.add_argument("--bytes", type=int, default=64 << 20)
+    parser.add_argument("--keep-wire", choices=("all", "none"), default="all")
+    args = parser.parse_args()
+    keep = args.keep_wire == "all"
+    stop = threading.Event()
+
+    def wait_for_end() -> None:
+        sys.stdin.buffer.read()
+        stop.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    try:
+        hold(args.capture, "sealer")
+        follow(args.capture, args.every, args.bytes, stop, keep_wire=keep)
+        hold(args.capture, "reader", READER_GRACE_SECONDS)
+        finish(args.capture, keep_wire=keep)
+    except EdgeprofError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,292 @@
+"""Reading a data set: ``edgeprof.open(path)``.
+
+Readers go by manifests alone. What is not sealed yet is decoded in memory from the journal, so a data set can be read
+at every moment of a capture, and after any crash; reading never writes.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs as pafs
+
+from edgeprof import seal
+from edgeprof.errors import EdgeprofError, NewerFormatError, StorageError, UsageError, unknown_name
+from edgeprof.frames import to_pandas
+from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version
+from edgeprof.schema import TABLES, arrow_schema
+from edgeprof.tables import build, conform
+
+__all__ = ["Dataset", "open_dataset"]
+
+_GROUP = ("board", "model", "quant")
+_RETRIES = 5
+
+
+class Dataset:
+    """Captures in a folder or object-store prefix, as DataFrames.
+
+    Attributes
+    ----------
+    path
+        What was opened.
+    problems
+        Captures and files that could not be read, in words; the rest is there.
+    """
+
+    def __init__(
+        self, path: str, filesystem: pafs.FileSystem, files: list[dict[str, Any]], tail: dict[str, pa.Table],
+        captures: list[str], problems: list[str],
+    ) -> None:  # fmt: skip
+        self.path, self.problems = path, problems
+        self._fs, self._files, self._tail, self._capture_ids = filesystem, files, tail, captures
+
+    @cached_property
+    def captures(self) -> pd.DataFrame:
+        """A row a recording."""
+        return self.table("captures")
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """A row a run, in order."""
+        return to_pandas(self._runs)
+
+    @cached_property
+    def tokens(self) -> pd.DataFrame:
+        """A row a forward pass."""
+        return self.table("tokens")
+
+    @cached_property
+    def _runs(self) -> pa.Table:
+        table = self._read("runs", None, None)
+        return table.sort_by([("capture_id", "ascending"), ("port", "ascending"), ("run_id", "ascending")])
+
+    def table(
+        self, name: str, columns: list[str] | None = None, where: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Return a table.
+
+        Parameters
+        ----------
+        name
+            One of the tables of ``docs/data-model.md``.
+        columns
+            Which columns; all by default.
+        where
+            Column to value or list of values. Columns of ``runs`` work for every table that has a ``run_id``: only
+            the files of matching runs are read.
+
+        Raises
+        ------
+        UsageError
+            There is no such table or column.
+        """
+        return to_pandas(self.arrow(name, columns, where))
+
+    def arrow(
+        self, name: str, columns: list[str] | None = None, where: Mapping[str, Any] | None = None
+    ) -> pa.Table:
+        """Return a table as Arrow; parameters as of :meth:`table`."""
+        if name not in TABLES:
+            raise unknown_name("table", name, TABLES)
+        own = [c.name for c in TABLES[name]]
+        for column in columns or ():
+            if column not in own:
+                raise unknown_name(f"column of {name}", column, own)
+        conditions = dict(where or {})
+        run_columns = [c.name for c in TABLES["runs"]] if "run_id" in own else []
+        by_run = {k: conditions.pop(k) for k in list(conditions) if k not in own and k in run_columns}
+        for column in conditions:
+            if column not in own:
+                raise unknown_name(f"column of {name} or runs", column, {*own, *run_columns})
+        if name == "runs":
+            return _filter(self._runs, conditions).select(columns or own)
+        groups = None
+        if by_run:
+            runs = _filter(self._runs, by_run)
+            conditions["run_id"] = _both(conditions.get("run_id"), runs["run_id"].to_pylist())
+            groups = {tuple(v or "" for v in g) for g in zip(*(runs[c].to_pylist() for c in _GROUP), strict=True)}
+        needed = None if columns is None else [*dict.fromkeys([*columns, *conditions])]
+        table = _filter(self._read(name, needed, groups), conditions)
+        return table if columns is None else table.select(columns)
+
+    def _read(self, name: str, columns: list[str] | None, groups: set[tuple[Any, ...]] | None) -> pa.Table:
+        parts = []
+        for entry in self._files:
+            if entry["table"] != name or (groups is not None and tuple(entry[g] for g in _GROUP) not in groups):
+                continue
+            try:
+                with self._fs.open_input_file(entry["full"]) as file:
+                    parquet = pq.ParquetFile(file)
+                    known = set(parquet.schema_arrow.names)
+                    part = parquet.read(None if columns is None else [c for c in columns if c in known])
+            except (OSError, pa.ArrowException) as error:
+                raise StorageError(
+                    f"{entry['full']} cannot be read ({error}). `edgeprof verify {self.path}` lists what is damaged; "
+                    "`edgeprof recover` rebuilds tables from the kept wire bytes."
+                ) from error
+            parts.append(conform(part, name, columns))
+        if name in self._tail:
+            parts.append(conform(self._tail[name], name, columns))
+        schema = arrow_schema(name)
+        wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns])
+        return pa.concat_tables(parts) if parts else wanted.remove_metadata().empty_table()
+
+    def _facts(self) -> dict[str, str]:
+        runs = self._runs
+
+        def names(column: str) -> str:
+            found = sorted({str(v) for v in runs[column].to_pylist() if v is not None})
+            return ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "") or "none"
+
+        return {
+            "captures": str(len(self._capture_ids)),
+            "runs": str(len(runs)),
+            "boards": names("board"),
+            "models": names("model"),
+            "quantizations": names("quant"),
+            "clocks": names("clock"),
+        } | ({"problems": str(len(self.problems))} if self.problems else {})
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{k}: {v}" for k, v in self._facts().items())
+        return f"<edgeprof data set: {facts}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in self._facts().items())
+        return f"<table><caption>edgeprof data set</caption><tbody>{rows}</tbody></table>"
+
+
+def _both(first: Any, second: list[Any]) -> list[Any]:
+    if first is None:
+        return second
+    allowed = set(_values(first))
+    return [v for v in second if v in allowed]
+
+
+def _values(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else [value]
+
+
+def _filter(table: pa.Table, conditions: Mapping[str, Any]) -> pa.Table:
+    for column, value in conditions.items():
+        try:
+            values = pa.array(_values(value), type=table.schema.field(column).type)
+        except (pa.ArrowException, TypeError) as error:
+            raise UsageError(f"where: column {column!r} cannot be compared with {value!r} ({error}).") from error
+        table = table.filter(pc.is_in(table[column], values))
+    return table
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a data set.
+
+    Parameters
+    ----------
+    path
+        A folder, or a URI that ``pyarrow.fs`` knows (``s3://bucket/prefix``).
+
+    Raises
+    ------
+    StorageError
+        There is no such folder, or all that is in it is damaged.
+    NewerFormatError
+        All that is in it was written by a newer edgeprof.
+    """
+    text = str(path)
+    if "://" in text:
+        filesystem, root = pafs.FileSystem.from_uri(text)
+    else:
+        filesystem, root = pafs.LocalFileSystem(), str(Path(text).absolute())
+    if filesystem.get_file_info(root).type != pafs.FileType.Directory:
+        raise StorageError(f"There is no data set at {text}: the folder does not exist. `edgeprof demo` makes one.")
+    files: list[dict[str, Any]] = []
+    tails: list[dict[str, pa.Table]] = []
+    names: list[str] = []
+    problems: list[str] = []
+    errors: list[EdgeprofError] = []
+    for folder in sorted(_captures(filesystem, root)):
+        try:
+            found, tail = _open_capture(filesystem, folder)
+        except EdgeprofError as error:
+            problems.append(str(error))
+            errors.append(error)
+            continue
+        files += found
+        tails += [tail] if tail else []
+        names.append(folder.rsplit("capture=", 1)[1])
+    if errors and not names:
+        newer = [e for e in errors if isinstance(e, NewerFormatError)]
+        raise (newer or errors)[0]
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    tail = {t: pa.concat_tables([x[t] for x in tails if t in x]) for t in {k for x in tails for k in x}}
+    return Dataset(text, filesystem, files, tail, names, problems)
+
+
+def _captures(filesystem: pafs.FileSystem, root: str) -> list[str]:
+    info = filesystem.get_file_info(pafs.FileSelector(root))
+    return [
+        i.path
+        for i in info
+        if i.base_name.startswith("capture=")
+        and filesystem.get_file_info(f"{i.path}/{CAPTURE_JSON}").type == pafs.FileType.File
+    ]
+
+
+def _open_capture(filesystem: pafs.FileSystem, folder: str) -> tuple[list[dict[str, Any]], dict[str, pa.Table]]:
+    """Return a capture's sealed files and its tail, both of one moment."""
+    for attempt in range(_RETRIES):
+        manifests = _manifests(filesystem, folder)
+        files = [e | {"full": f"{m['folder']}/{e['path']}"} for m in manifests for e in m["files"]]
+        if (manifests and manifests[-1]["final"]) or not isinstance(filesystem, pafs.LocalFileSystem):
+            return files, {}
+        try:
+            tail = _tail(Path(folder), manifests)
+        except FileNotFoundError:
+            if attempt == _RETRIES - 1:
+                raise
+            continue
+        # A segment that was sealed meanwhile took its bytes out of the journal: look again.
+        if len(_manifests(filesystem, folder)) == len(manifests):
+            return files, tail
+    raise StorageError(f"{folder} is being sealed faster than it can be read; try again.")
+
+
+def _manifests(filesystem: pafs.FileSystem, folder: str) -> list[dict[str, Any]]:
+    found = []
+    for info in filesystem.get_file_info(pafs.FileSelector(folder)):
+        path = f"{info.path}/{MANIFEST}"
+        if not info.base_name.startswith("segment="):
+            continue
+        if filesystem.get_file_info(path).type != pafs.FileType.File:
+            continue
+        with filesystem.open_input_file(path) as file:
+            try:
+                data = json.loads(file.read())
+            except ValueError as error:
+                raise StorageError(f"{path} is damaged ({error}); run `edgeprof verify`.") from error
+        check_version(data.get("format_version"), path)
+        found.append(data | {"folder": info.path})
+    return sorted(found, key=lambda m: int(m["segment"]))
+
+
+def _tail(capture: Path, manifests: list[dict[str, Any]]) -> dict[str, pa.Table]:
+    header = seal.load_capture(capture)
+    states = seal.states_after(manifests, len(header["ports"]))
+    rows, after = seal.decode_tail(capture, header, states, final=True, finished=False)
+    rows.extend(seal.capture_rows(header, after, None))
+    tables: dict[str, list[pa.Table]] = {}
+    for (name, _), table in build(rows, header["capture_id"]).items():
+        tables.setdefault(name, []).append(table)
+    return {name: pa.concat_tables(parts) for name, parts in tables.items()}

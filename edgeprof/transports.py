@@ -1,0 +1,98 @@
+"""Opening a port without disturbing the board behind it.
+
+Every port is a pyserial URL: a device path, ``COM3``, ``socket://host:port``, ``rfc2217://…``, ``loop://``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import serial
+
+from edgeprof.errors import DeviceError
+
+__all__ = ["PortSettings", "describe_ports", "open_port", "redact", "selectable"]
+
+
+@dataclass(frozen=True, slots=True)
+class PortSettings:
+    """How a port is configured. ``reset`` lets opening it pulse DTR and RTS, which resets many boards."""
+
+    baudrate: int = 115200
+    bytesize: int = 8
+    parity: str = "N"
+    stopbits: float = 1
+    rtscts: bool = False
+    xonxoff: bool = False
+    reset: bool = False
+
+
+def redact(url: str) -> str:
+    """Return a URL without its user name and password."""
+    return re.sub(r"//[^/@]*@", "//***@", url)
+
+
+def describe_ports() -> str:
+    """Return the attached serial ports in words, for error messages."""
+    from serial.tools import list_ports
+
+    found = [f"{p.device} ({p.description})" for p in list_ports.comports()]
+    return "Attached serial ports: " + (", ".join(found) if found else "none") + "."
+
+
+def open_port(url: str, settings: PortSettings) -> Any:
+    """Open a port and return pyserial's object.
+
+    Raises
+    ------
+    DeviceError
+        The port is missing, in use or not permitted; the message lists the ports there are.
+    """
+    try:
+        port = serial.serial_for_url(url, do_not_open=True)
+        port.baudrate, port.bytesize = settings.baudrate, settings.bytesize
+        port.parity, port.stopbits = settings.parity, settings.stopbits
+        port.rtscts, port.xonxoff = settings.rtscts, settings.xonxoff
+        port.timeout = 0.05
+        if "://" not in url:
+            port.exclusive = True
+        if not settings.reset:
+            # Set before opening: an ESP32's reset and boot pins hang on these two lines.
+            port.dtr = False
+            port.rts = False
+        port.open()
+    except (serial.SerialException, OSError, ValueError) as error:
+        raise DeviceError(_why(url, error)) from error
+    return port
+
+
+def _why(url: str, error: Exception) -> str:
+    name, text = redact(url), str(error)
+    number = getattr(error, "errno", None)
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return f"{name!r} is not a port that pyserial knows: {text}. {describe_ports()}"
+    if number == 13 or "Permission" in text:
+        return (
+            f"No permission to open {name}. On Debian and Ubuntu add yourself to the group that owns it "
+            f"(sudo usermod -a -G dialout {os.environ.get('USER', '$USER')}, then log in again). {describe_ports()}"
+        )
+    if number in (11, 16) or "exclusively lock" in text or "busy" in text:
+        return f"{name} is in use by another program (a serial monitor?). Close it and try again. {describe_ports()}"
+    if number == 2 or "No such file" in text:
+        return f"There is no port {name}. {describe_ports()} Is the cable a charging cable without data lines?"
+    return f"{name} could not be opened: {text}. {describe_ports()}"
+
+
+def selectable(port: Any) -> int | None:
+    """Return a descriptor that a selector can wait for and ``os.read`` can read, or None."""
+    if os.name != "posix":
+        return None
+    try:
+        number = port.fileno()
+    except Exception:
+        # pyserial's URL handlers raise anything from AttributeError to io.UnsupportedOperation here.
+        return None
+    return int(number) if isinstance(number, int) and number >= 0 else None

@@ -1,0 +1,276 @@
+"""The wire, version 1: bytes to frames and back (``docs/protocol.md``).
+
+Pure functions on bytes: no port, no file, no numpy, so that the capturing processes start quickly.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from cobs import cobs
+
+__all__ = [
+    "MAX_PAYLOAD",
+    "Frame",
+    "Kind",
+    "Piece",
+    "Type",
+    "Splitter",
+    "decode_frame",
+    "decode_pairs",
+    "decode_reply",
+    "decode_run_end",
+    "encode_frame",
+    "encode_pairs",
+    "hello_request",
+    "is_text",
+    "run_request",
+    "score_request",
+    "stop_request",
+]
+
+VERSION = 1
+MAX_PAYLOAD = 4096
+MAX_ENCODED = MAX_PAYLOAD + MAX_PAYLOAD // 254 + 1
+HEADER = struct.Struct("<BBHHHIQI")
+RUN_END = struct.Struct("<B3xIIIIIIIQ")
+REPLY = struct.Struct("<HBB")
+_RUN = struct.Struct("<HBBIf")
+_SCORE = struct.Struct("<HHHHBB2x")
+_CRC = struct.Struct("<I")
+# Tab, LF, CR and ESC may stand in text; every other control character says that the bytes are damage.
+_ALLOWED = bytes(c for c in range(256) if c >= 0x20 and c != 0x7F) + b"\t\n\r\x1b"
+
+
+class Type(IntEnum):
+    """What a frame is."""
+
+    HELLO = 0x01
+    RUN_BEGIN = 0x02
+    RUN_END = 0x03
+    TOKENS = 0x10
+    STAGES = 0x11
+    MEMORY = 0x12
+    POWER = 0x13
+    EVENT = 0x14
+    HEARTBEAT = 0x20
+    REPLY = 0x21
+    ASK_HELLO = 0x81
+    ASK_RUN = 0x82
+    ASK_SCORE = 0x83
+    ASK_STOP = 0x84
+
+
+RECORD_BYTES = {Type.RUN_END: 40, Type.TOKENS: 30, Type.STAGES: 8, Type.MEMORY: 20, Type.EVENT: 8}
+STATUS = ("ok", "aborted", "does_not_fit", "error")
+
+
+class Kind(IntEnum):
+    """What stood between two zero bytes."""
+
+    FRAME = 0
+    TEXT = 1
+    DAMAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame whose CRC was right. ``body`` holds the records; times are in ticks."""
+
+    type: int
+    boot: int
+    run: int
+    n: int
+    seq: int
+    t0: int
+    dt: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What stood between two zero bytes; ``end`` is the stream offset behind it."""
+
+    kind: Kind
+    data: bytes
+    end: int
+    frame: Frame | None = None
+
+
+def encode_frame(
+    type_: int, body: bytes = b"", *, n: int = 0, boot: int = 0, run: int = 0, seq: int = 0, t0: int = 0, dt: int = 0
+) -> bytes:
+    """Return the bytes of one frame, zeros at both ends."""
+    payload = HEADER.pack(type_, VERSION, boot, run, n, seq, t0, dt) + body
+    payload += _CRC.pack(zlib.crc32(payload))
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(f"a frame holds at most {MAX_PAYLOAD} bytes, this one has {len(payload)}")
+    return b"\0" + cobs.encode(payload) + b"\0"
+
+
+def decode_frame(piece: bytes) -> Frame | None:
+    """Return the frame that the bytes between two zeros hold, or None if they hold none."""
+    if not HEADER.size + _CRC.size < len(piece) <= MAX_ENCODED:
+        return None
+    try:
+        payload = cobs.decode(piece)
+    except cobs.DecodeError:
+        return None
+    if len(payload) < HEADER.size + _CRC.size or len(payload) > MAX_PAYLOAD:
+        return None
+    body_end = len(payload) - _CRC.size
+    if zlib.crc32(payload[:body_end]) != _CRC.unpack_from(payload, body_end)[0]:
+        return None
+    type_, version, boot, run, n, seq, t0, dt = HEADER.unpack_from(payload)
+    body = payload[HEADER.size : body_end]
+    size = RECORD_BYTES.get(type_)
+    if version != VERSION or (size is not None and len(body) != n * size):
+        return None
+    return Frame(type_, boot, run, n, seq, t0, dt, body)
+
+
+def is_text(piece: bytes) -> bool:
+    """Tell whether bytes are text: no control characters but tab, LF, CR, ESC, and valid UTF-8."""
+    if piece.translate(None, _ALLOWED):
+        return False
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def classify(piece: bytes, end: int) -> Piece:
+    """Say what the bytes between two zeros are."""
+    frame = decode_frame(piece)
+    if frame is not None:
+        return Piece(Kind.FRAME, piece, end, frame)
+    return Piece(Kind.TEXT if is_text(piece) else Kind.DAMAGE, piece, end)
+
+
+class Splitter:
+    """Split a stream, given in chunks of any size, at its zero bytes. Memory is bounded.
+
+    Parameters
+    ----------
+    offset
+        Stream offset of the first byte that will be fed.
+    in_text
+        True to go on within a stretch that was already too long to be a frame.
+    """
+
+    def __init__(self, offset: int = 0, *, in_text: bool = False) -> None:
+        self.consumed = offset
+        self.in_text = in_text
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> Iterator[Piece]:
+        """Yield every piece that ends in what came so far; how it was cut into chunks makes no difference."""
+        parts = (self._rest + chunk).split(b"\0")
+        last = len(parts) - 1
+        for i, whole in enumerate(parts):
+            part = whole
+            # Longer than a frame can be: whatever it is, it is not a frame. It is let go piece by piece, at line
+            # ends where there are any, so that a board that only prints, or only makes noise, needs no memory.
+            while len(part) > MAX_ENCODED:
+                cut = part.rfind(b"\n", 0, MAX_ENCODED) + 1 or MAX_ENCODED
+                self.in_text = True
+                self.consumed += cut
+                yield self._piece(part[:cut], self.consumed)
+                part = part[cut:]
+            if i == last:
+                self._rest = part
+                return
+            self.consumed += len(part) + 1
+            if part:
+                yield self._piece(part, self.consumed)
+            self.in_text = False
+
+    def finish(self) -> Iterator[Piece]:
+        """Yield what is left at the stream's end: text, or the torn beginning of a frame."""
+        if self._rest:
+            self.consumed += len(self._rest)
+            yield self._piece(self._rest, self.consumed)
+            self._rest = b""
+
+    def _piece(self, part: bytes, end: int) -> Piece:
+        if self.in_text:
+            return Piece(Kind.TEXT if is_text(part) else Kind.DAMAGE, part, end)
+        return classify(part, end)
+
+
+def encode_pairs(pairs: Mapping[str, str]) -> bytes:
+    """Return key-value records; a value longer than 255 bytes is cut."""
+    out = bytearray()
+    for key, value in pairs.items():
+        k, v = key.encode()[:255], value.encode()[:255]
+        out += bytes((len(k), len(v))) + k + v
+    return bytes(out)
+
+
+def decode_pairs(body: bytes, n: int) -> dict[str, str]:
+    """Return the key-value records of a HELLO or RUN_BEGIN; what is cut short is left out."""
+    pairs: dict[str, str] = {}
+    at = 0
+    for _ in range(n):
+        if at + 2 > len(body):
+            break
+        klen, vlen = body[at], body[at + 1]
+        key, value = body[at + 2 : at + 2 + klen], body[at + 2 + klen : at + 2 + klen + vlen]
+        at += 2 + klen + vlen
+        if at > len(body):
+            break
+        pairs[key.decode(errors="replace")] = value.decode(errors="replace")
+    return pairs
+
+
+def decode_run_end(body: bytes) -> dict[str, int]:
+    """Return the totals that a RUN_END carries."""
+    names = "status n_prompt n_generated frames passes samples stages dropped t_begin".split()
+    return dict(zip(names, RUN_END.unpack(body), strict=True))
+
+
+def decode_reply(body: bytes) -> tuple[int, int, str]:
+    """Return (request id, code, text) of a REPLY."""
+    if len(body) < REPLY.size:
+        return 0, 5, "a reply that is too short"
+    request, code, length = REPLY.unpack_from(body)
+    return request, code, body[REPLY.size : REPLY.size + length].decode(errors="replace")
+
+
+def _request(type_: int, request: int, body: bytes = b"") -> bytes:
+    return encode_frame(type_, body, run=request, seq=request)
+
+
+def hello_request(request: int) -> bytes:
+    """Return the frame that asks a board who it is."""
+    return _request(Type.ASK_HELLO, request)
+
+
+def stop_request(request: int) -> bytes:
+    """Return the frame that ends the run in progress."""
+    return _request(Type.ASK_STOP, request)
+
+
+def run_request(
+    request: int, prompt: str, n_generate: int, *, label: str, temperature: float = 0.0, seed: int = 0
+) -> bytes:
+    """Return the frame that starts a generation; a temperature of 0 is greedy."""
+    name = label.encode()[:255]
+    head = _RUN.pack(n_generate, int(temperature > 0), len(name), seed, temperature)
+    return _request(Type.ASK_RUN, request, head + name + prompt.encode())
+
+
+def score_request(
+    request: int, window: int, n_windows: int, tokens: Sequence[int], first_scored: int, *, label: str
+) -> bytes:
+    """Return the frame that has one window of an evaluation text scored."""
+    name = label.encode()[:255]
+    wide = max(tokens, default=0) > 0xFFFF
+    head = _SCORE.pack(window, n_windows, len(tokens), first_scored, len(name), 4 if wide else 2)
+    ids = struct.pack(f"<{len(tokens)}{'I' if wide else 'H'}", *tokens)
+    return _request(Type.ASK_SCORE, request, head + name + ids)
