@@ -1,0 +1,242 @@
+"""Boards: what they are, and how an emulated one is started.
+
+A board is a description and a pyserial URL. An emulated board is a child process that offers such a URL, so whoever
+captures need not know that it is not real. A further one is a `Launcher`, registered under its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol
+
+from edgeprof import errors
+
+__all__ = ["Board", "Launcher", "RunningBoard", "get", "names", "register", "start", "why_not"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """What is known of a board before it says anything itself.
+
+    Parameters
+    ----------
+    name, core, description
+        What it is called, its instruction set or core, and a sentence.
+    clock
+        What a tick is: ``fuel``, ``instructions``, ``cycles``, ``device_timer`` or ``host``.
+    board_clock_hz
+        The clock that nominal times are computed with.
+    ram_bytes, flash_bytes
+        The memory that a model and the firmware must fit into.
+    emulator
+        The program that plays the board; empty for a real one.
+    """
+
+    name: str
+    core: str
+    clock: str
+    board_clock_hz: int
+    ram_bytes: int
+    flash_bytes: int
+    emulator: str
+    description: str
+
+
+class Launcher(Protocol):
+    """How an emulated board is started.
+
+    The command is a process that prints one line of JSON, ``{"url": ..., "facts": {...}}`` or ``{"error": ..., "kind":
+    "ModelError"}``, and is a board at that URL until its standard input closes.
+    """
+
+    @property
+    def board(self) -> Board:
+        """The board that it starts."""
+        ...
+
+    def why_not(self) -> str:
+        """Return why it cannot be started here (what to install), or an empty text."""
+        ...
+
+    def command(self, model: Path, options: dict[str, Any]) -> list[str]:
+        """Return the command line; UsageError for an option that it does not have."""
+        ...
+
+
+_launchers: dict[str, Launcher] = {}
+
+
+def register(launcher: Launcher) -> None:
+    """Make a board known under its name."""
+    _launchers[launcher.board.name] = launcher
+
+
+def names() -> list[str]:
+    """Return the names of all emulated boards."""
+    return sorted(_launchers)
+
+
+def _launcher(name: str) -> Launcher:
+    if name not in _launchers:
+        raise errors.unknown_name("board", name, _launchers)
+    return _launchers[name]
+
+
+def get(name: str) -> Board:
+    """Return the description of a board."""
+    return _launcher(name).board
+
+
+def why_not(name: str) -> str:
+    """Return why a board cannot be started here, or an empty text."""
+    return _launcher(name).why_not()
+
+
+@dataclass
+class RunningBoard:
+    """An emulated board that runs, until `stop` or the end of a ``with`` block."""
+
+    board: Board
+    url: str
+    facts: dict[str, str]
+    process: subprocess.Popen[str]
+    _stderr: IO[str] = field(repr=False)
+
+    def stop(self, timeout: float = 5.0) -> int:
+        """End the board and return its exit code."""
+        if self.process.stdin is not None and not self.process.stdin.closed:
+            try:
+                self.process.stdin.close()
+            except OSError:  # it has died before: the exit code says so
+                pass
+        for end in (self.process.terminate, self.process.kill):
+            try:
+                self.process.wait(timeout)
+                break
+            except subprocess.TimeoutExpired:
+                end()
+        code = self.process.wait()
+        for stream in (self.process.stdout, self._stderr):
+            if stream is not None:
+                stream.close()
+        return code
+
+    def __enter__(self) -> RunningBoard:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def _first_line(process: subprocess.Popen[str], timeout: float) -> str:
+    lines: list[str] = []
+    stdout = process.stdout
+    assert stdout is not None
+    reader = threading.Thread(target=lambda: lines.append(stdout.readline()), daemon=True)
+    reader.start()
+    reader.join(timeout)
+    return lines[0] if lines else ""
+
+
+def start(board: str, model: Path, *, timeout: float = 60.0, **options: Any) -> RunningBoard:
+    """Start an emulated board with a model in its flash.
+
+    Parameters
+    ----------
+    board
+        Its name.
+    model
+        A GGUF file.
+    timeout
+        Seconds until it must have said where it is.
+    **options
+        Of the board; for ``wasm``: n_ctx, ram, flash, transport (``pty``, ``socket``), boot, tap.
+
+    Raises
+    ------
+    ModelError
+        The model is missing, truncated, foreign or not supported.
+    DeviceError
+        The emulator is missing or did not start.
+    """
+    launcher = _launcher(board)
+    reason = launcher.why_not()
+    if reason:
+        raise errors.DeviceError(f"The board {board!r} cannot be started here: {reason}")
+    stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+    process = subprocess.Popen(
+        launcher.command(Path(model), options),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
+    running = RunningBoard(launcher.board, "", {}, process, stderr)
+    try:
+        line = _first_line(process, timeout)
+        answer = json.loads(line) if line.strip() else {}
+        if "url" not in answer:
+            _fail(board, answer, process, stderr)
+    except BaseException:
+        process.kill()
+        running.stop()
+        raise
+    running.url = answer["url"]
+    running.facts = answer["facts"]
+    return running
+
+
+def _fail(board: str, answer: dict[str, str], process: subprocess.Popen[str], stderr: IO[str]) -> None:
+    if "error" in answer:
+        kind: type[errors.EdgeprofError] = getattr(errors, answer.get("kind", ""), errors.DeviceError)
+        raise kind(answer["error"])
+    if process.poll() is None:
+        raise errors.DeviceError(f"The board {board!r} did not start in time.")
+    stderr.seek(0)
+    last = stderr.read().strip().splitlines()[-1:] or ["it said nothing"]
+    raise errors.DeviceError(f"The board {board!r} did not start (exit code {process.returncode}): {last[0]}")
+
+
+def _python_module(name: str, model: Path, options: dict[str, Any], known: set[str]) -> list[str]:
+    """Return the command line of a board that is a Python module with ``--model`` and options of the same names."""
+    command = [sys.executable, "-m", f"edgeprof.boards.{name}", "--model", str(model)]
+    for key, value in options.items():
+        if key not in known:
+            raise errors.unknown_name(f"option of the board {name}", key, known)
+        if value is not None:
+            command += [f"--{key.replace('_', '-')}", str(value)]
+    return command
+
+
+class _Wasm:
+    board = Board(
+        name="wasm",
+        core="wasm32",
+        clock="fuel",
+        board_clock_hz=240_000_000,
+        ram_bytes=512 * 1024,
+        flash_bytes=8 * 1024 * 1024,
+        emulator="wasmtime",
+        description="The reference firmware in WebAssembly; a tick is a unit of fuel, about an instruction.",
+    )
+
+    def why_not(self) -> str:
+        import importlib.util
+
+        return "" if importlib.util.find_spec("wasmtime") else "pip install wasmtime."
+
+    def command(self, model: Path, options: dict[str, Any]) -> list[str]:
+        return _python_module("wasm", model, options, {"n_ctx", "ram", "flash", "transport", "boot", "tap"})
+
+
+register(_Wasm())
