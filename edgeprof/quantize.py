@@ -49,11 +49,11 @@ QUANTIZATIONS = (
 """The types that :func:`quantize` can write, most bits a weight first."""
 
 _FILE_TYPES = {
-    name: LlamaFileType.ALL_F32 if name == "F32" else LlamaFileType["MOSTLY_" + name]
-    for name in QUANTIZATIONS
+    name: LlamaFileType.ALL_F32 if name == "F32" else LlamaFileType["MOSTLY_" + name] for name in QUANTIZATIONS
 }
 _WIDE = ("token_embd.weight", "output.weight")
 _MAX_F16 = 65504.0
+_REQUIRED = object()
 _SCALARS = {
     GGUFValueType.UINT8: 1, GGUFValueType.INT8: 1, GGUFValueType.BOOL: 1,
     GGUFValueType.UINT16: 2, GGUFValueType.INT16: 2,
@@ -169,9 +169,7 @@ def nominal_bits(quant: str) -> float:
     return size * 8 / block
 
 
-def quantize(
-    src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, str] | None = None
-) -> QuantizeResult:
+def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, str] | None = None) -> QuantizeResult:
     """Write a model in another quantization.
 
     ``token_embd.weight`` and ``output.weight`` stay at Q8_0 when `to` has fewer than 8 bits a
@@ -262,7 +260,7 @@ def read_model_info(path: str | Path) -> ModelInfo:
     """
     path = Path(path)
     reader = _open(path)
-    arch = str(_value(reader, "general.architecture", path))
+    arch: str = _value(reader, "general.architecture", path, str)
     shape: dict[str, int] = {}
     for key, default in (
         ("block_count", None), ("embedding_length", None), ("attention.head_count", None),
@@ -272,20 +270,18 @@ def read_model_info(path: str | Path) -> ModelInfo:
         name = f"{arch}.{key}"
         if default and name not in reader.fields:
             name = f"{arch}.{default}"
-        value = _value(reader, name, path)
-        shape[key] = max(value) if isinstance(value, list) else int(value)
+        value = _value(reader, name, path, (int, list))  # some architectures have one a layer
+        shape[key] = max(value, default=0) if isinstance(value, list) else int(value)
     n_params = sum(int(t.n_elements) for t in reader.tensors)
     tokens = reader.fields.get("tokenizer.ggml.tokens")
     embedding = next((t for t in reader.tensors if t.name == "token_embd.weight"), None)
-    bos = reader.fields.get("tokenizer.ggml.bos_token_id")
-    name_field = reader.fields.get("general.name")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return ModelInfo(
-        name=str(name_field.contents()) if name_field else path.stem,
+        name=_value(reader, "general.name", path, str, path.stem),
         arch=arch,
         n_params=n_params,
-        quant=_quant_of(reader),
+        quant=_quant_of(reader, path),
         bits_per_weight=sum(int(t.n_bytes) for t in reader.tensors) * 8 / n_params,
         model_bytes=path.stat().st_size,
         n_layers=shape["block_count"],
@@ -295,7 +291,7 @@ def read_model_info(path: str | Path) -> ModelInfo:
         ff=shape["feed_forward_length"],
         n_vocab=len(tokens.data) if tokens else int(embedding.shape[1]) if embedding else 0,
         n_ctx=shape["context_length"],
-        bos_id=int(bos.contents()) if bos else None,
+        bos_id=_value(reader, "tokenizer.ggml.bos_token_id", path, int, None),
         sha256=sha256,
         tensor_types={t.name: t.tensor_type.name for t in reader.tensors},
     )
@@ -304,7 +300,7 @@ def read_model_info(path: str | Path) -> ModelInfo:
 def read_vocab(path: str | Path) -> list[str]:
     """Return the raw pieces of a model's vocabulary; the index is the token id."""
     path = Path(path)
-    return [str(p) for p in _value(_open(path), "tokenizer.ggml.tokens", path)]
+    return [str(p) for p in _value(_open(path), "tokenizer.ggml.tokens", path, list)]
 
 
 def read_vocabulary(path: str | Path) -> Vocabulary:
@@ -327,31 +323,30 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     """
     path = Path(path)
     reader = _open(path)
-    kind = _value(reader, "tokenizer.ggml.model", path)
+    kind = _value(reader, "tokenizer.ggml.model", path, str)
     if kind != "llama":
         raise ModelError(
             f"{path.name} has a {kind!r} tokenizer; only 'llama' (SentencePiece) ones are known "
             "here. Use a model with such a tokenizer, or give token ids instead of text."
         )
-    pieces = _value(reader, "tokenizer.ggml.tokens", path)
-    scores = _value(reader, "tokenizer.ggml.scores", path)
+    pieces = [str(p) for p in _value(reader, "tokenizer.ggml.tokens", path, list)]
+    scores = _value(reader, "tokenizer.ggml.scores", path, list)
     if len(scores) != len(pieces):
         raise ModelError(
             f"{path.name} has {len(pieces)} pieces and {len(scores)} scores. It is damaged or was "
             "exported wrongly; export it again."
         )
 
-    def optional(key: str, default: int) -> int:
-        found = reader.fields.get(f"tokenizer.ggml.{key}")
-        return int(found.contents()) if found else default
+    def optional(key: str, kind: type, default: Any) -> Any:
+        return _value(reader, f"tokenizer.ggml.{key}", path, kind, default)
 
     return Vocabulary(
         pieces=pieces,
         scores=scores,
-        bos_id=optional("bos_token_id", 1),
-        unk_id=optional("unknown_token_id", 0),
-        add_bos=bool(optional("add_bos_token", 1)),
-        add_space_prefix=bool(optional("add_space_prefix", 1)),
+        bos_id=optional("bos_token_id", int, 1),
+        unk_id=optional("unknown_token_id", int, 0),
+        add_bos=optional("add_bos_token", bool, True),
+        add_space_prefix=optional("add_space_prefix", bool, True),
     )
 
 
@@ -367,15 +362,12 @@ def _open(path: Path) -> GGUFReader:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 _Header(path, data).check()
     except OSError as error:
-        raise ModelError(
-            f"The model {path} cannot be read: {error.strerror or error}. Check the path."
-        ) from error
+        raise ModelError(f"The model {path} cannot be read: {error.strerror or error}. Check the path.") from error
     try:
         return GGUFReader(path)
     except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
         raise ModelError(
-            f"{path} is a GGUF file that cannot be understood: {error}. Convert or download it "
-            "again."
+            f"{path} is a GGUF file that cannot be understood: {error}. Convert or download it again."
         ) from error
 
 
@@ -499,25 +491,32 @@ class _Header:
         return ModelError(f"{self.path} is damaged: {what}. Copy or convert it again.")
 
 
-def _value(reader: GGUFReader, key: str, path: Path) -> Any:
+def _value(reader: GGUFReader, key: str, path: Path, kind: Any, default: Any = _REQUIRED) -> Any:
+    """Return a field's value, which must be of a Python type; the default if there is none."""
     field = reader.fields.get(key)
     if field is None:
+        if default is not _REQUIRED:
+            return default
         raise ModelError(
-            f"{path.name} does not say {key!r}, which is needed. It is no complete language model; "
+            f"{path} does not say {key!r}, which is needed. It is no complete language model; "
             "convert it again with a current llama.cpp."
         )
-    return field.contents()
+    try:
+        value = field.contents()
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is damaged: {key!r} is not UTF-8 text.") from error
+    if not isinstance(value, kind):
+        raise ModelError(
+            f"{path} has a {type(value).__name__} for {key!r}, which is not what belongs there. "
+            "It is damaged or was exported wrongly; convert it again."
+        )
+    return value
 
 
-def _quant_of(reader: GGUFReader) -> str:
-    field = reader.fields.get("general.file_type")
-    if field is not None:
-        try:
-            name = LlamaFileType(int(field.contents())).name
-        except ValueError:
-            name = "GUESSED"
-        if name != "GUESSED":
-            return name.removeprefix("MOSTLY_").removeprefix("ALL_")
+def _quant_of(reader: GGUFReader, path: Path) -> str:
+    file_type = _value(reader, "general.file_type", path, int, LlamaFileType.GUESSED)
+    if file_type in set(LlamaFileType) - {LlamaFileType.GUESSED}:
+        return LlamaFileType(file_type).name.removeprefix("MOSTLY_").removeprefix("ALL_")
     by_type: dict[str, int] = {}
     for tensor in reader.tensors:
         kind = tensor.tensor_type.name
@@ -646,8 +645,7 @@ def _write(
             part.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
-            f"{dst} cannot be written: {error.strerror or error}. Choose another destination, or "
-            "make room."
+            f"{dst} cannot be written: {error.strerror or error}. Choose another destination, or make room."
         ) from error
     return size
 

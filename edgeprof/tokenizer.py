@@ -3,8 +3,8 @@
 It is independent of llama.cpp and of the firmware, so that their token ids can be checked against
 it. A text becomes ``<s>``, then its characters with spaces written as ``▁`` (one more in front);
 neighbours are merged, best score first and leftmost among equals, as long as the joined piece is
-in the vocabulary. A character that is not in the vocabulary becomes its UTF-8 bytes, each of them the
-``<0xNN>`` token if there is such a one, else ``<unk>``.
+in the vocabulary. A character that is not in the vocabulary becomes its UTF-8 bytes, each of them
+the ``<0xNN>`` token if there is such a one, else ``<unk>``.
 """
 
 from __future__ import annotations
