@@ -1,4 +1,4 @@
-"""edgeprof profiles tiny quantized language models on microcontrollers.
+"""edgeprof profiles tiny language models on microcontrollers.
 
 >>> import edgeprof
 >>> ds = edgeprof.open("demo-out/data")        # doctest: +SKIP
@@ -13,23 +13,28 @@ from typing import TYPE_CHECKING, Any
 from edgeprof._version import __version__
 
 if TYPE_CHECKING:
-    from edgeprof.compare import Comparison, compare
+    from edgeprof.comparison import Comparison, compare
     from edgeprof.metrics import measure
-    from edgeprof.quantize import quantize
     from edgeprof.store import Dataset
     from edgeprof.store import open_dataset as open  # noqa: A004
 
-__all__ = ["Comparison", "Dataset", "__version__", "compare", "measure", "open", "quantize"]
+__all__ = ["Comparison", "Dataset", "__version__", "compare", "measure", "open", "reference"]
 
 # Loaded when first used: importing edgeprof costs next to nothing, and the capturing processes never load pandas.
 _LAZY = {
     "open": ("edgeprof.store", "open_dataset"),
     "Dataset": ("edgeprof.store", "Dataset"),
-    "compare": ("edgeprof.compare", "compare"),
-    "Comparison": ("edgeprof.compare", "Comparison"),
+    "compare": ("edgeprof.comparison", "compare"),
+    "Comparison": ("edgeprof.comparison", "Comparison"),
     "measure": ("edgeprof.metrics", "measure"),
-    "quantize": ("edgeprof.quantize", "quantize"),
 }
+
+
+def reference() -> str:
+    """Return the path of the reference data that come with edgeprof."""
+    from edgeprof.resources import path
+
+    return str(path("data/reference"))
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import json
 import queue
+import re
 import secrets
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from typing import Any
 from edgeprof import journal, wire
 from edgeprof._version import __version__
 from edgeprof.driver import Ask, Job, Outcome, converse, prompt_row
-from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError
+from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError, UsageError
 from edgeprof.layout import CAPTURE_JSON, write_json
 from edgeprof.reader import REQUEST
 from edgeprof.schema import FORMAT_VERSION
@@ -31,8 +32,12 @@ from edgeprof.transports import PortSettings, redact
 
 __all__ = ["CaptureResult", "Progress", "Source", "capture"]
 
-SEALER_RESTARTS = 3
+RESTART_SECONDS = 30.0
 END_SECONDS = 60.0
+SEAL_SECONDS = 600.0
+_CAPTURE_ID = re.compile(r"[\w.+=,@-]{1,120}", re.ASCII)
+# What a board sends while it works on a request: it did not get lost.
+_WORK = (wire.Type.TOKENS, wire.Type.STAGES, wire.Type.MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Source:
 
     url: str
     name: str
-    settings: PortSettings = PortSettings()
+    settings: PortSettings = field(default_factory=PortSettings)
     facts: dict[str, Any] = field(default_factory=dict)
     vocab: dict[str, list[str]] = field(default_factory=dict)
 
@@ -87,9 +92,14 @@ def new_capture_id() -> str:
 
 
 def prepare(
-    out: Path, sources: Sequence[Source], jobs: Sequence[Job], *, host_label: str | None, capture_id: str, extra: dict[str, Any]
-) -> Path:
+    out: Path, sources: Sequence[Source], jobs: Sequence[Job], *, host_label: str | None, capture_id: str,
+    extra: dict[str, Any],
+) -> Path:  # fmt: skip
     """Make a capture's folder and write what it is told at its start."""
+    if not _CAPTURE_ID.fullmatch(capture_id):
+        raise UsageError(
+            f"A capture cannot be called {capture_id!r}: letters, digits and . _ + = , @ - only, at most 120."
+        )
     folder = out / f"capture={capture_id}"
     try:
         (folder / "journal").mkdir(parents=True)
@@ -146,7 +156,7 @@ class _Conversation:
             self.read += len(chunk)
             self.progress.bytes = self.read
             for piece in self.splitter.feed(chunk):
-                if piece.frame is not None:
+                if piece.frame is not None and not wire.from_host(piece.frame):
                     self._take(piece.frame)
 
     def tick(self) -> None:
@@ -172,7 +182,9 @@ class _Conversation:
         if frame.type == wire.Type.TOKENS:
             p.passes += frame.n
         if self.ask is not None:
-            self.deadline = time.monotonic() + self.ask.seconds
+            # A heartbeat says that the board lives, not that it got the request.
+            if not self.ask.frame or frame.type in _WORK:
+                self.deadline = time.monotonic() + self.ask.seconds
             if self.ask.done(frame):
                 self._go(frame)
 
@@ -183,10 +195,10 @@ class _Conversation:
         except StopIteration as stop:
             self.outcome, self.talk, self.ask = stop.value, None, None
         except EdgeprofError as error:
-            journal.append_event(
-                self.folder,
-                {"port": self.port, "kind": "timeout", "t_ns": time.monotonic_ns(), "detail": str(error)},
-            )
+            kind = "timeout" if isinstance(error, DeviceError) else "refused"
+            event = {"port": self.port, "kind": kind, "t_ns": time.monotonic_ns(), "detail": str(error)}
+            with contextlib.suppress(OSError):  # a full disk is the reader's to report
+                journal.append_event(self.folder, event)
             self.fail(str(error))
         else:
             self.tries = 0
@@ -204,32 +216,39 @@ class _Sealer:
     """The sealer process; it may be started again, for it only reads the journal."""
 
     def __init__(self, folder: Path, every: float, keep_wire: str) -> None:
-        self.command = [sys.executable, "-m", "edgeprof.sealer", str(folder), "--every", str(every), "--keep-wire", keep_wire]
-        self.starts = 0
+        program = [sys.executable, "-m", "edgeprof.sealer", str(folder)]
+        self.command = [*program, "--every", str(every), "--keep-wire", keep_wire]
+        self.pause = 0.25
         self.start()
 
     def start(self) -> None:
-        self.starts += 1
+        self.again = time.monotonic() + self.pause
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
 
     def keep_alive(self) -> None:
-        if self.process.poll() is not None and self.starts <= SEALER_RESTARTS:
+        """Start it again if it died; less often each time, for a full disk stays full for a while."""
+        if self.process.poll() is not None and time.monotonic() >= self.again:
+            self.process.communicate()
+            self.pause = min(2 * self.pause, RESTART_SECONDS)
             self.start()
 
     def finish(self) -> None:
         """Let it seal the rest."""
+        if self.process.poll() is not None:
+            self.process.communicate()
+            self.start()
         try:
-            _, said = self.process.communicate(timeout=END_SECONDS)
+            _, said = self.process.communicate(timeout=SEAL_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             said = b"it did not end in time"
             self.process.wait()
         if self.process.returncode:
             raise StorageError(
-                f"The sealer failed: {said.decode(errors='replace').strip() or self.process.returncode}. The wire bytes "
-                "are whole in the journal, and `edgeprof recover` makes tables of them."
+                f"The sealer failed: {said.decode(errors='replace').strip() or self.process.returncode}. The wire "
+                "bytes are whole in the journal, and `edgeprof recover` makes tables of them."
             )
 
 
@@ -296,21 +315,18 @@ def capture(
         pipe.flush()
     progress = [Progress(s.name) for s in sources]
     talks = [_conversation(folder, n, s, jobs, send, progress[n], idle_seconds) for n, s in enumerate(sources)]
-    interrupted = False
     try:
         error = _follow(reader, sealer, talks, seconds, on_progress)
-    except KeyboardInterrupt:
-        error, interrupted = None, True
-    with contextlib.suppress(OSError):
-        pipe.close()
-    try:
-        reader.wait(timeout=END_SECONDS)
-    except subprocess.TimeoutExpired:
-        reader.kill()
-    reader.stdout.close()
-    sealer.finish()
-    if interrupted:
-        raise KeyboardInterrupt
+    finally:
+        with contextlib.suppress(OSError):
+            pipe.close()
+        try:
+            reader.wait(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            reader.kill()
+            reader.wait()
+        reader.stdout.close()
+        sealer.finish()
     if error is not None:
         raise error
     outcomes = {s.name: t.outcome for s, t in zip(sources, talks, strict=True) if t.outcome is not None}

@@ -30,6 +30,11 @@ STAGES = ("embedding", "attention", "feed_forward", "head", "sampling", "other")
 EVENTS = {1: "mark", 2: "gpio edge"}
 _NONE = 0xFFFFFFFF
 _MISSING_KEPT = 4096
+_HELLO_KEPT = 256
+# RUN_BEGIN is repeated at least every second; a run of which this much came without one has none.
+_WAIT_BYTES = 1 << 20
+# Ticks beyond this do not fit: no clock gets there, but a device may claim anything.
+_TICKS_MAX = 2.0**62
 
 _RUN_TYPES = {c.name: c.type for c in schema.TABLES["runs"]}
 # What a device may say of itself; the host's and the derived columns are not its to set.
@@ -45,6 +50,7 @@ class OpenRun:
     run: int
     t_begin: int | None = None
     pairs: dict[str, str] = field(default_factory=dict)
+    group: list[str] | None = None
     frames: int = 0
     passes: int = 0
 
@@ -116,6 +122,8 @@ class _Port:
         self.read_offsets, self.read_ns = reads
         self.rows = Rows()
         self.tokens: list[tuple[wire.Frame, int]] = []
+        self.waiting: list[wire.Piece] = []
+        self.begun: wire.Frame | None = None
 
     # -- host time ---------------------------------------------------------------------------------------
     def hosts_ns(self, ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -131,6 +139,51 @@ class _Port:
         return ns if ns >= 0 else None
 
     # -- pieces ------------------------------------------------------------------------------------------
+    def take(self, piece: wire.Piece) -> None:
+        """Decode a piece. Where the first RUN_BEGIN was lost, what comes of the run waits for the next one.
+
+        So a row does not depend on where a segment ends: what waits there is left to the next segment.
+        """
+        frame = piece.frame
+        if not self.waiting:
+            if frame is None or not self.must_wait(frame):
+                self.piece(piece)
+                return
+            self.waiting.append(piece)
+            return
+        first = self.waiting[0].frame
+        assert first is not None
+        if frame is not None and not wire.from_host(frame):
+            if frame.boot != first.boot or frame.run not in (0, first.run):
+                self.release(None)
+                self.take(piece)
+                return
+            if frame.run and frame.type in (wire.Type.RUN_BEGIN, wire.Type.RUN_END):
+                self.release(frame)
+                self.piece(piece)
+                return
+        self.waiting.append(piece)
+        if piece.end - self.waiting[0].start > _WAIT_BYTES:
+            self.release(None)
+
+    def must_wait(self, frame: wire.Frame) -> bool:
+        """Tell whether a frame belongs to a run whose begin has not come."""
+        state, name = self.state, (frame.boot, frame.run)
+        if not frame.run or wire.from_host(frame) or frame.type in (wire.Type.RUN_BEGIN, wire.Type.RUN_END):
+            return False
+        if frame.boot == state.boot and frame.seq < state.next_seq and frame.seq not in state.missing:
+            return False
+        run = state.run
+        known = run is not None and (run.boot, run.run) == name and run.t_begin is not None
+        return not known and state.last_closed != name
+
+    def release(self, begun: wire.Frame | None) -> None:
+        """Decode what waited; ``begun`` is the frame that says when the run began."""
+        waiting, self.waiting, self.begun = self.waiting, [], begun
+        for piece in waiting:
+            self.piece(piece)
+        self.begun = None
+
     def piece(self, piece: wire.Piece) -> None:
         state = self.state
         if piece.kind is wire.Kind.TEXT:
@@ -139,36 +192,43 @@ class _Port:
             state.discarded += len(piece.data)
         else:
             assert piece.frame is not None
-            if self.first_time(piece.frame):
+            if wire.from_host(piece.frame):
+                return
+            if self.first_time(piece.frame, piece.end):
                 state.frames += 1
                 self.frame(piece.frame, piece.end)
             else:
                 state.duplicates += 1
 
     def text(self, piece: wire.Piece) -> None:
-        lines = [line.rstrip("\r") for line in piece.data.decode().split("\n")]
-        lines = [line for line in lines if line]
+        lines, ends, at = [], [], piece.start
+        for line in piece.data.split(b"\n"):
+            at += len(line) + 1
+            text = line.decode().rstrip("\r")
+            if text:
+                lines.append(text)
+                ends.append(min(at, piece.start + len(piece.data)))
         if lines:
-            n = len(lines)
+            t_host = self.hosts_ns(np.array(ends, np.int64))
             self.rows.add(
                 "logs",
                 self.group(self.state.run),
                 {
                     "run_id": self.run_id(self.state.run),
                     "port": self.port,
-                    "t_host_ns": [self.host_ns(piece.end)] * n,
+                    "t_host_ns": _unknown(t_host, t_host < 0),
                     "text": lines,
                 },
             )
 
-    def first_time(self, frame: wire.Frame) -> bool:
+    def first_time(self, frame: wire.Frame, end: int) -> bool:
         """Tell whether this is the first copy of the frame, and keep count of the gaps."""
         state = self.state
         if frame.boot != state.boot:
             # What was sent before the capture began is no loss; what a reset board sent since its reset is.
             first = state.boot is None
             if not first:
-                self.reset(frame)
+                self.reset(frame, end)
             state.boot, state.missing, state.hello = frame.boot, [], {}
             state.next_seq = frame.seq if first else 0
         if frame.seq < state.next_seq:
@@ -182,24 +242,29 @@ class _Port:
             state.lost += gap
             state.missing += range(frame.seq - min(gap, _MISSING_KEPT), frame.seq)
             state.missing = state.missing[-_MISSING_KEPT:]
+            run = state.run
+            same = run is not None and (run.boot, run.run) == (frame.boot, frame.run)
+            self.happened("gap", end, f"{gap} frames missing before frame {frame.seq}", run if same else None)
         state.next_seq = frame.seq + 1
         return True
 
     # -- frames ------------------------------------------------------------------------------------------
     def frame(self, frame: wire.Frame, end: int) -> None:
         if frame.type == wire.Type.HELLO:
-            self.state.hello |= wire.decode_pairs(frame.body, frame.n)
-            return
+            said = self.state.hello | wire.decode_pairs(frame.body, frame.n)
+            self.state.hello = dict(list(said.items())[-_HELLO_KEPT:])
         if not frame.run:
             return
         run = self.run_of(frame)
         if run is None:
             return
         run.frames += 1
-        if frame.type == wire.Type.RUN_BEGIN:
-            run.t_begin = frame.t0
-            run.pairs = wire.decode_pairs(frame.body, frame.n)
-        elif frame.type == wire.Type.TOKENS:
+        for source in (self.begun, frame):
+            if source is not None:
+                self.begin(run, source)
+        if run.group is None:
+            run.group = self.names(run)
+        if frame.type == wire.Type.TOKENS:
             self.tokens.append((frame, end))
         elif frame.type == wire.Type.STAGES:
             self.stages(run, frame)
@@ -223,15 +288,28 @@ class _Port:
             run = state.run = OpenRun(state.ordinal, frame.boot, frame.run)
         return run
 
+    def begin(self, run: OpenRun, frame: wire.Frame) -> None:
+        """Learn from a RUN_BEGIN or RUN_END when the run began; what is known stays."""
+        if frame.type == wire.Type.RUN_BEGIN:
+            run.pairs = wire.decode_pairs(frame.body, frame.n)
+            t_begin = frame.t0
+        elif frame.type == wire.Type.RUN_END:
+            t_begin = wire.decode_run_end(frame.body)["t_begin"]
+        else:
+            return
+        if run.t_begin is None:
+            self.flush_tokens(run)
+            run.t_begin = t_begin
+
     def ticks_from_begin(self, run: OpenRun, frame: wire.Frame, offsets: npt.NDArray[Any]) -> Any:
         if run.t_begin is None:
             return [None] * len(offsets)
-        return offsets.astype(np.int64) * max(frame.dt, 1) + (frame.t0 - run.t_begin)
+        return _ticks(offsets, [frame.dt], [len(offsets)], [frame.t0 - run.t_begin])
 
     def stages(self, run: OpenRun, frame: wire.Frame) -> None:
         r = np.frombuffer(frame.body, STAGE)
         names = [STAGES[s] if s < len(STAGES) else "other" for s in r["stage"]]
-        columns = {"position": r["position"], "stage": names, "ticks": r["ticks"].astype(np.int64) * max(frame.dt, 1)}
+        columns = {"position": r["position"], "stage": names, "ticks": _ticks(r["ticks"], [frame.dt], [len(r)], [0])}
         self.rows.add("stages", self.group(run), {"run_id": self.run_id(run)} | columns)
 
     def memory(self, run: OpenRun, frame: wire.Frame) -> None:
@@ -253,27 +331,31 @@ class _Port:
 
     def end(self, run: OpenRun, frame: wire.Frame) -> None:
         totals = wire.decode_run_end(frame.body)
-        run.t_begin = totals["t_begin"]
         status = wire.STATUS[totals["status"]] if totals["status"] < len(wire.STATUS) else "error"
         self.close(run, status, {**totals, "t_end": frame.t0})
 
-    def reset(self, frame: wire.Frame) -> None:
+    def reset(self, frame: wire.Frame, end: int) -> None:
         """The board restarted: what was under way ended there."""
-        run = self.state.run
-        if run is not None:
-            self.close(run, "reset", None)
-        at = int(self.read_ns[-1]) if len(self.read_ns) else None
-        detail = f"boot {self.state.boot} ended, boot {frame.boot} began"
-        columns = {"run_id": None, "port": self.port, "kind": ["reset"], "start": [at], "detail": [detail]}
-        self.rows.add("events", self.group(run), columns)
+        if self.state.run is not None:
+            self.close(self.state.run, "reset", None)
+        self.happened("reset", end, f"boot {self.state.boot} ended, boot {frame.boot} began", None)
+
+    def happened(self, kind: str, end: int, detail: str, run: OpenRun | None) -> None:
+        columns = {"port": self.port, "kind": [kind], "start": [self.host_ns(end)], "detail": [detail]}
+        self.rows.add("events", self.group(run), {"run_id": self.run_id(run)} | columns)
 
     # -- runs --------------------------------------------------------------------------------------------
     def run_id(self, run: OpenRun | None) -> str | None:
         return f"{self.capture_id}/{self.port}-{run.ordinal:04d}" if run else None
 
     def group(self, run: OpenRun | None) -> Group:
-        said = self.state.hello | (run.pairs if run else {})
-        return (said.get("board", ""), said.get("model", ""), said.get("quant", ""))
+        """Return where rows go. A run's stays what it was when the run was opened, so that its rows stay together."""
+        board, model, quant = run.group if run and run.group else self.names(run)
+        return (board, model, quant)
+
+    def names(self, run: OpenRun | None) -> list[str]:
+        said = {**self.facts, **self.state.hello, **(run.pairs if run else {})}
+        return [str(said.get(name) or "") for name in ("board", "model", "quant")]
 
     def flush_tokens(self, run: OpenRun) -> None:
         """Turn the gathered records of the open run into rows, all at once."""
@@ -281,13 +363,13 @@ class _Port:
             return
         records = np.frombuffer(b"".join(frame.body for frame, _ in self.tokens), TOKEN)
         counts = [frame.n for frame, _ in self.tokens]
-        scale = np.repeat(np.array([max(frame.dt, 1) for frame, _ in self.tokens], np.int64), counts)
+        scales = [frame.dt for frame, _ in self.tokens]
         ends = np.array([end for _, end in self.tokens], np.int64)
         t_host = np.repeat(self.hosts_ns(ends), counts)
         starts: Any = [None] * len(records)
         if run.t_begin is not None:
-            base = np.repeat(np.array([frame.t0 - run.t_begin for frame, _ in self.tokens], np.int64), counts)
-            starts = base + records["start"] * scale
+            bases = [frame.t0 - run.t_begin for frame, _ in self.tokens]
+            starts = _ticks(records["start"], scales, counts, bases)
         flags = records["flags"]
         columns = {
             "run_id": self.run_id(run),
@@ -301,7 +383,7 @@ class _Port:
             "top1_id": _unknown(records["top1"].astype(np.int64), flags & 32 == 0),
             "n_batch": records["n_batch"].astype(np.int64),
             "ticks_start": starts,
-            "ticks": records["ticks"] * scale,
+            "ticks": _ticks(records["ticks"], scales, counts, [0] * len(counts)),
             "t_host_ns": _unknown(t_host, t_host < 0),
             "source": "device",
         }
@@ -338,12 +420,13 @@ class _Port:
             "tags": json.dumps(tags, sort_keys=True) if tags else None,
         }
         if totals:
+            ticks, lost = totals["t_end"] - totals["t_begin"], totals["frames"] + 1 - run.frames
             row |= {
                 "n_generated": totals["n_generated"],
                 "n_prompt": totals["n_prompt"],
                 "passes": totals["passes"],
-                "ticks_total": totals["t_end"] - totals["t_begin"],
-                "frames_lost": totals["frames"] + 1 - run.frames,
+                "ticks_total": ticks if abs(ticks) < _TICKS_MAX else None,
+                "frames_lost": lost if lost >= 0 else None,
             }
         return row
 
@@ -352,15 +435,27 @@ def _unknown(values: npt.NDArray[Any], mask: npt.NDArray[Any]) -> Any:
     return np.ma.masked_array(values, mask=mask) if mask.any() else values
 
 
+def _ticks(values: npt.NDArray[Any], scales: list[int], counts: list[int], bases: list[int]) -> Any:
+    """Return values times their frame's scale plus its base, unknown where that does not fit 64 bits."""
+    scale = np.repeat(np.array([max(s, 1) for s in scales], np.int64), counts)
+    base = np.repeat(np.array([b if abs(b) < _TICKS_MAX else 0 for b in bases], np.int64), counts)
+    absurd = np.repeat(np.array([abs(b) >= _TICKS_MAX for b in bases]), counts)
+    absurd |= np.abs(values.astype(np.float64) * scale + base) >= _TICKS_MAX
+    return _unknown(values.astype(np.int64) * scale + base, absurd)
+
+
 def _typed(text: str, kind: str) -> Any:
     """Return a device's text as the column's type, or None if it is not one."""
     if kind == "string":
         return text
     try:
         number = float(text)
-        return number if kind == "double" else int(text)
+        if kind == "double":
+            return number
+        whole = int(text)
     except ValueError:
         return None
+    return whole if -(2**63) <= whole < 2**63 else None
 
 
 def decode_port(
@@ -404,11 +499,14 @@ def decode_port(
     splitter = wire.Splitter(state.offset, in_text=state.in_text)
     for chunk in data:
         for piece in splitter.feed(chunk):
-            decoder.piece(piece)
+            decoder.take(piece)
     if final:
         for piece in splitter.finish():
-            decoder.piece(piece)
+            decoder.take(piece)
+        decoder.release(None)
     decoder.state.offset, decoder.state.in_text = splitter.consumed, splitter.in_text
+    if decoder.waiting:
+        decoder.state.offset, decoder.state.in_text = decoder.waiting[0].start, False
     run = decoder.state.run
     if run is not None:
         if final:

@@ -173,17 +173,20 @@ def _score(
         )
     ended = False
 
-    def note_end(frame: wire.Frame) -> None:
-        nonlocal ended
-        ended = ended or _run_end(frame)
+    def watching(answered: Callable[[wire.Frame], bool]) -> Callable[[wire.Frame], bool]:
+        def done(frame: wire.Frame) -> bool:
+            nonlocal ended
+            ended = ended or _run_end(frame)
+            return answered(frame)
+
+        return done
 
     for number, window in enumerate(windows):
         request = ids.next()
         frame = wire.score_request(
             request, number, len(windows), window, n_ctx // 2, label=job.prompt_id
         )
-        answered = _answers(request)
-        reply = yield Ask(frame, lambda f, a=answered: note_end(f) or a(f), idle, REPLY_TRIES)  # type: ignore[misc, func-returns-value]
+        reply = yield Ask(frame, watching(_answers(request)), idle, REPLY_TRIES)
         if _refused(reply, job, outcome, name):
             return
         if advance:

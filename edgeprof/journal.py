@@ -9,6 +9,7 @@ most bytes without a time. No numpy here: the reader process starts with this.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import struct
@@ -17,7 +18,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PortWriter", "append_event", "pieces", "read_events", "read_from", "read_index", "stream_end"]
+__all__ = [
+    "PortWriter",
+    "append_event",
+    "indexed_end",
+    "pieces",
+    "read_events",
+    "read_from",
+    "read_index",
+    "stream_end",
+]
 
 _ENTRY = struct.Struct("<Qq")
 CHUNK = 1 << 20
@@ -103,8 +113,17 @@ class PortWriter:
 
 
 def read_from(capture: Path, port: int, offset: int, end: int | None = None) -> Iterator[bytes]:
-    """Yield a port's bytes from a stream offset on, up to ``end`` or to what there is now."""
-    for start, path in pieces(capture, port):
+    """Yield a port's bytes from a stream offset on, up to ``end`` or to what there is now.
+
+    Raises
+    ------
+    FileNotFoundError
+        A piece was sealed and removed meanwhile: there are newer manifests to go by.
+    """
+    found = pieces(capture, port)
+    if found and found[0][0] > offset:
+        raise FileNotFoundError(errno.ENOENT, "no longer in the journal", str(port_dir(capture, port)))
+    for start, path in found:
         if end is not None and start >= end:
             return
         size = path.stat().st_size
@@ -131,6 +150,12 @@ def read_index(capture: Path, port: int, offset: int = 0) -> list[tuple[int, int
         if start <= offset:
             keep = i
     return entries[keep:]
+
+
+def indexed_end(capture: Path, port: int) -> int:
+    """Return the stream offset up to which every byte surely has its time."""
+    index = read_index(capture, port, stream_end(capture, port))
+    return index[-1][0] if index else 0
 
 
 def append_event(capture: Path, event: dict[str, Any]) -> None:

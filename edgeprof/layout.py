@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ __all__ = [
     "file_sha256",
     "partition",
     "slug",
+    "sync",
     "write_json",
 ]
 
@@ -72,8 +74,19 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def sync(path: Path) -> None:
+    """Ask the disk to keep a file's bytes or the names in a folder; not every system can."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def check_version(found: object, where: str) -> None:

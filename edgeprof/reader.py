@@ -2,8 +2,8 @@
 
 ``python -m edgeprof.reader CAPTURE`` takes one line of JSON on standard input (``{"ports": [{"url": …,
 "settings": {…}}], …}``), then requests to write: ``<port u8><length u16>`` and the bytes. It says on standard
-output, a line each: ``opened PORT``, ``read PORT OFFSET`` (bytes up to OFFSET are in the journal), ``closed PORT REASON``.
-It ends when its standard input ends, on SIGTERM or SIGINT, or when the last port is gone.
+output, a line each: ``opened PORT``, ``read PORT OFFSET`` (bytes up to OFFSET are in the journal),
+``closed PORT REASON``. It ends when its standard input ends, on SIGTERM or SIGINT, or when the last port is gone.
 
 It imports no numpy, decodes nothing and syncs in a thread, so that nothing stands between a byte and the disk.
 """
@@ -93,6 +93,8 @@ class Reader:
                     self._ready(key, selector)
                 for number in list(self._pending):
                     self.acknowledge(number)
+        for thread in threads:
+            thread.join(timeout=1.0)
         for writer in self.writers.values():
             writer.close()
 
@@ -142,10 +144,9 @@ class Reader:
     def gone(self, number: int, reason: str) -> None:
         """Note that a port ended."""
         self.ports.pop(number, None)
-        append_event(
-            self.capture,
-            {"port": number, "kind": "disconnected", "t_ns": time.monotonic_ns(), "detail": reason},
-        )
+        event = {"port": number, "kind": "disconnected", "t_ns": time.monotonic_ns(), "detail": reason}
+        with contextlib.suppress(OSError):  # a full disk is found by the next byte that comes
+            append_event(self.capture, event)
         self.say(f"closed {number} {reason}")
 
     def write(self, number: int, data: bytes) -> None:
@@ -184,6 +185,8 @@ def main() -> int:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise LockedError(f"Another process is reading into {capture}.") from error
+        if not (capture / "journal").is_dir():
+            raise StorageError(f"{capture} is closed: nothing can be added to it.")
         reader = Reader(capture, json.loads(sys.stdin.buffer.readline()))
     except EdgeprofError as error:
         print(f"error {error}", flush=True)

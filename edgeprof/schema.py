@@ -134,7 +134,7 @@ kv_bytes         int64 byte device the KV cache
 """),
     "events": _columns(_KEYS + """
 port     int32  -    host    index of the port
-kind     string -    derived gap, reset, reconnect, mark, gpio edge, timeout, disconnected
+kind     string -    derived gap, reset, reconnect, mark, gpio edge, timeout, refused, disconnected
 start    int64  ns   host    from the capture's begin
 end      int64  ns   host    null for a moment
 ticks    int64  tick device  from run begin, where the device said it

@@ -6,7 +6,9 @@ files that nobody reads and that the next try overwrites, for their names depend
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -22,34 +24,35 @@ from edgeprof import journal
 from edgeprof._version import __version__
 from edgeprof.decode import PortState, Rows, decode_port
 from edgeprof.errors import StorageError
-from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version, file_sha256, partition, write_json
+from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version, file_sha256, partition, sync, write_json
 from edgeprof.schema import FORMAT_VERSION
 from edgeprof.tables import build
 
-__all__ = ["capture_rows", "decode_tail", "load_capture", "load_manifests", "seal"]
+__all__ = ["capture_rows", "decode_tail", "load_capture", "load_manifests", "seal", "states_after", "wire_digest"]
 
-PARQUET = {"compression": "zstd", "compression_level": 3}
+PARQUET = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
 
 
 def load_capture(capture: Path) -> dict[str, Any]:
     """Return what the capture was told at its start."""
-    path = capture / CAPTURE_JSON
+    return _load(capture / CAPTURE_JSON, "the folder is not a capture")
+
+
+def _load(path: Path, consequence: str) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise StorageError(f"{path} cannot be read ({error}): the folder is not a capture.") from error
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read ({error}): {consequence}.") from error
+    if not isinstance(data, dict):
+        raise StorageError(f"{path} holds no JSON object: {consequence}.")
     check_version(data.get("format_version"), str(path))
     return data
 
 
 def load_manifests(capture: Path) -> list[dict[str, Any]]:
     """Return the manifests of a local capture in order."""
-    found = []
-    for path in sorted(capture.glob(f"segment=*/{MANIFEST}")):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        check_version(data.get("format_version"), str(path))
-        found.append(data)
-    return found
+    found = [_load(path, "run `edgeprof verify`") for path in capture.glob(f"segment=*/{MANIFEST}")]
+    return sorted(found, key=lambda m: int(m["segment"]))
 
 
 def states_after(manifests: list[dict[str, Any]], n_ports: int) -> list[PortState]:
@@ -81,11 +84,13 @@ def decode_tail(
     start_ns = header["monotonic_start_ns"]
     rows, after = Rows(), []
     for port, (state, facts) in enumerate(zip(states, header["ports"], strict=True)):
+        # A segment takes what surely has its time; the read that is being written now is the next one's.
+        end = journal.stream_end(capture, port) if final else journal.indexed_end(capture, port)
         index = journal.read_index(capture, port, state.offset)
         reads = np.array(index, np.int64).reshape(-1, 2)
         timed_out = any(e["kind"] == "timeout" and e.get("port") == port for e in events)
         part, new = decode_port(
-            journal.read_from(capture, port, state.offset),
+            journal.read_from(capture, port, state.offset, end),
             state,
             capture_id=header["capture_id"],
             port=port,
@@ -162,27 +167,29 @@ def seal(capture: Path, *, final: bool = False, keep_wire: bool = True) -> bool:
     rows, after = decode_tail(capture, header, before, final=final)
     if not final and all(a.offset == b.offset for a, b in zip(after, before, strict=True)):
         return False
-    number = len(manifests)
+    number = manifests[-1]["segment"] + 1 if manifests else 0
     folder = capture / f"segment={number:04d}"
     # A try that died may have left tables for groups that this one does not have.
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    ranges = []
-    for port, (a, b) in enumerate(zip(before, after, strict=True)):
-        entry: dict[str, Any] = {"port": port, "start": a.offset, "end": b.offset}
-        if keep_wire and b.offset > a.offset:
-            entry |= _keep_wire(capture, folder, number, port, a.offset, b.offset)
-        ranges.append(entry)
-    if final:
-        digests = [r.get("sha256") for m in manifests for r in m["ranges"]] + [r.get("sha256") for r in ranges]
-        known = [d for d in digests if d]
-        wire_sha256 = hashlib.sha256("".join(known).encode()).hexdigest() if keep_wire and known else None
-        if len(known) == 1:
-            wire_sha256 = known[0]
-        rows.extend(capture_rows(header, after, wire_sha256))
-    files = []
-    for (name, group), table in sorted(build(rows, header["capture_id"]).items(), key=lambda kv: kv[0]):
-        files.append(_write_table(folder, name, group, table))
+    try:
+        folder.mkdir(parents=True)
+        ranges = []
+        for port, (a, b) in enumerate(zip(before, after, strict=True)):
+            entry: dict[str, Any] = {"port": port, "start": a.offset, "end": b.offset}
+            if keep_wire and b.offset > a.offset:
+                entry |= _keep_wire(capture, folder, number, port, a.offset, b.offset)
+            ranges.append(entry)
+        if final:
+            wire_sha256 = wire_digest(capture, [*manifests, {"segment": number, "ranges": ranges}])
+            rows.extend(capture_rows(header, after, wire_sha256))
+        files = []
+        for (name, group), table in sorted(build(rows, header["capture_id"]).items(), key=lambda kv: kv[0]):
+            files.append(_write_table(folder, name, group, table))
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written ({error.strerror or error}). The journal is untouched: make room, then run "
+            f"`edgeprof recover {capture}`."
+        ) from error
     write_json(
         folder / MANIFEST,
         {
@@ -207,16 +214,8 @@ def _write_table(folder: Path, name: str, group: tuple[str, str, str], table: pa
     relative = f"{partition(*group)}/{name}.parquet"
     path = folder / relative
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("wb") as file:
-            pq.write_table(table, file, **PARQUET)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written ({error.strerror}). The journal is untouched: make room, then run "
-            f"`edgeprof recover {folder.parent.parent}`."
-        ) from error
+    pq.write_table(table, path, **PARQUET)
+    sync(path)
     board, model, quant = group
     return {
         "table": name, "path": relative, "rows": len(table), "bytes": path.stat().st_size,
@@ -234,18 +233,43 @@ def _keep_wire(capture: Path, folder: Path, number: int, port: int, start: int, 
     index = journal.read_index(capture, port, start)
     times = [(max(o, start), t) for o, t in index if o < end]
     np.save(folder / f"wire-{number:04d}-p{port:02d}.idx.npy", np.array(times, np.int64).reshape(-1, 2))
+    for path in (folder / name, folder / f"wire-{number:04d}-p{port:02d}.idx.npy"):
+        sync(path)
     return {"wire": name, "sha256": digest.hexdigest()}
+
+
+def wire_digest(capture: Path, segments: list[dict[str, Any]]) -> str | None:
+    """Return the digest of all wire bytes, port after port, however they were cut; None where they were not kept."""
+    spans = sorted(
+        ((span["port"], segment["segment"], span) for segment in segments for span in segment["ranges"]),
+        key=lambda found: found[:2],
+    )
+    spans = [s for s in spans if s[2]["end"] > s[2]["start"]]
+    if not spans or not all("wire" in span for _, _, span in spans):
+        return None
+    if len(spans) == 1:
+        return str(spans[0][2]["sha256"])
+    digest = hashlib.sha256()
+    for _, number, span in spans:
+        with pa.CompressedInputStream(str(capture / f"segment={number:04d}" / span["wire"]), "zstd") as stream:
+            while chunk := stream.read(journal.CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _drop_pieces(capture: Path, states: list[PortState]) -> None:
     """Remove journal pieces that are sealed to their last byte; the one being written stays."""
     for port, state in enumerate(states):
         found = journal.pieces(capture, port)
-        for (_, path), (following, _) in zip(found, found[1:], strict=False):
+        for (_, path), (following, _) in itertools.pairwise(found):
             if following <= state.offset:
                 path.unlink(missing_ok=True)
                 path.with_suffix(".idx").unlink(missing_ok=True)
 
 
 def _drop_journal(capture: Path) -> None:
-    shutil.rmtree(capture / "journal", ignore_errors=True)
+    # Renamed first, so that nobody reads half of it.
+    gone = capture / "journal.sealed"
+    with contextlib.suppress(OSError):
+        os.replace(capture / "journal", gone)
+    shutil.rmtree(gone, ignore_errors=True)

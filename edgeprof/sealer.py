@@ -85,10 +85,11 @@ def main() -> int:
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     try:
-        hold(args.capture, "sealer")
-        follow(args.capture, args.every, args.bytes, stop, keep_wire=keep)
-        hold(args.capture, "reader", READER_GRACE_SECONDS)
-        finish(args.capture, keep_wire=keep)
+        # A lock is held for as long as its object lives.
+        with hold(args.capture, "sealer"):
+            follow(args.capture, args.every, args.bytes, stop, keep_wire=keep)
+            with hold(args.capture, "reader", READER_GRACE_SECONDS):
+                finish(args.capture, keep_wire=keep)
     except EdgeprofError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -6,6 +6,7 @@ at every moment of a capture, and after any crash; reading never writes.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import warnings
@@ -29,7 +30,8 @@ from edgeprof.tables import build, conform
 
 __all__ = ["Dataset", "open_dataset"]
 
-_GROUP = ("board", "model", "quant")
+_GroupKey = tuple[str, str, str]
+_Key = tuple[str, _GroupKey]
 _RETRIES = 5
 
 
@@ -45,11 +47,12 @@ class Dataset:
     """
 
     def __init__(
-        self, path: str, filesystem: pafs.FileSystem, files: list[dict[str, Any]], tail: dict[str, pa.Table],
+        self, path: str, filesystem: pafs.FileSystem, files: list[dict[str, Any]], tail: dict[_Key, pa.Table],
         captures: list[str], problems: list[str],
     ) -> None:  # fmt: skip
         self.path, self.problems = path, problems
         self._fs, self._files, self._tail, self._capture_ids = filesystem, files, tail, captures
+        self._group_of: dict[str, _GroupKey] = {}
 
     @cached_property
     def captures(self) -> pd.DataFrame:
@@ -68,7 +71,7 @@ class Dataset:
 
     @cached_property
     def _runs(self) -> pa.Table:
-        table = self._read("runs", None, None)
+        table = self._read("runs", None, None, self._group_of)
         return table.sort_by([("capture_id", "ascending"), ("port", "ascending"), ("run_id", "ascending")])
 
     def table(
@@ -115,19 +118,24 @@ class Dataset:
         if by_run:
             runs = _filter(self._runs, by_run)
             conditions["run_id"] = _both(conditions.get("run_id"), runs["run_id"].to_pylist())
-            groups = {tuple(v or "" for v in g) for g in zip(*(runs[c].to_pylist() for c in _GROUP), strict=True)}
+            groups = {self._group_of[run] for run in runs["run_id"].to_pylist()}
         needed = None if columns is None else [*dict.fromkeys([*columns, *conditions])]
         table = _filter(self._read(name, needed, groups), conditions)
         return table if columns is None else table.select(columns)
 
-    def _read(self, name: str, columns: list[str] | None, groups: set[tuple[Any, ...]] | None) -> pa.Table:
+    def _read(
+        self, name: str, columns: list[str] | None, groups: set[_GroupKey] | None,
+        found: dict[str, _GroupKey] | None = None,
+    ) -> pa.Table:  # fmt: skip
+        """Read a table from the files of some groups; ``found`` takes which group a run is in."""
         parts = []
         for entry in self._files:
-            if entry["table"] != name or (groups is not None and tuple(entry[g] for g in _GROUP) not in groups):
+            group = (entry["board"], entry["model"], entry["quant"])
+            if entry["table"] != name or (groups is not None and group not in groups):
                 continue
             try:
                 with self._fs.open_input_file(entry["full"]) as file:
-                    parquet = pq.ParquetFile(file)
+                    parquet = pq.ParquetFile(file, page_checksum_verification=True)
                     known = set(parquet.schema_arrow.names)
                     part = parquet.read(None if columns is None else [c for c in columns if c in known])
             except (OSError, pa.ArrowException) as error:
@@ -136,8 +144,13 @@ class Dataset:
                     "`edgeprof recover` rebuilds tables from the kept wire bytes."
                 ) from error
             parts.append(conform(part, name, columns))
-        if name in self._tail:
-            parts.append(conform(self._tail[name], name, columns))
+            if found is not None:
+                found.update(dict.fromkeys(part["run_id"].to_pylist(), group))
+        for (table, group), part in self._tail.items():
+            if table == name and (groups is None or group in groups):
+                parts.append(conform(part, name, columns))
+                if found is not None:
+                    found.update(dict.fromkeys(part["run_id"].to_pylist(), group))
         schema = arrow_schema(name)
         wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns])
         return pa.concat_tables(parts) if parts else wanted.remove_metadata().empty_table()
@@ -182,7 +195,7 @@ def _filter(table: pa.Table, conditions: Mapping[str, Any]) -> pa.Table:
     for column, value in conditions.items():
         try:
             values = pa.array(_values(value), type=table.schema.field(column).type)
-        except (pa.ArrowException, TypeError) as error:
+        except (pa.ArrowException, TypeError, OverflowError) as error:
             raise UsageError(f"where: column {column!r} cannot be compared with {value!r} ({error}).") from error
         table = table.filter(pc.is_in(table[column], values))
     return table
@@ -211,7 +224,7 @@ def open_dataset(path: str | Path) -> Dataset:
     if filesystem.get_file_info(root).type != pafs.FileType.Directory:
         raise StorageError(f"There is no data set at {text}: the folder does not exist. `edgeprof demo` makes one.")
     files: list[dict[str, Any]] = []
-    tails: list[dict[str, pa.Table]] = []
+    tails: list[dict[_Key, pa.Table]] = []
     names: list[str] = []
     problems: list[str] = []
     errors: list[EdgeprofError] = []
@@ -230,7 +243,7 @@ def open_dataset(path: str | Path) -> Dataset:
         raise (newer or errors)[0]
     for problem in problems:
         warnings.warn(problem, stacklevel=2)
-    tail = {t: pa.concat_tables([x[t] for x in tails if t in x]) for t in {k for x in tails for k in x}}
+    tail = {k: pa.concat_tables([t[k] for t in tails if k in t]) for k in dict.fromkeys(k for t in tails for k in t)}
     return Dataset(text, filesystem, files, tail, names, problems)
 
 
@@ -244,23 +257,24 @@ def _captures(filesystem: pafs.FileSystem, root: str) -> list[str]:
     ]
 
 
-def _open_capture(filesystem: pafs.FileSystem, folder: str) -> tuple[list[dict[str, Any]], dict[str, pa.Table]]:
+def _open_capture(filesystem: pafs.FileSystem, folder: str) -> tuple[list[dict[str, Any]], dict[_Key, pa.Table]]:
     """Return a capture's sealed files and its tail, both of one moment."""
-    for attempt in range(_RETRIES):
-        manifests = _manifests(filesystem, folder)
-        files = [e | {"full": f"{m['folder']}/{e['path']}"} for m in manifests for e in m["files"]]
-        if (manifests and manifests[-1]["final"]) or not isinstance(filesystem, pafs.LocalFileSystem):
-            return files, {}
-        try:
-            tail = _tail(Path(folder), manifests)
-        except FileNotFoundError:
-            if attempt == _RETRIES - 1:
-                raise
-            continue
-        # A segment that was sealed meanwhile took its bytes out of the journal: look again.
-        if len(_manifests(filesystem, folder)) == len(manifests):
-            return files, tail
-    raise StorageError(f"{folder} is being sealed faster than it can be read; try again.")
+    try:
+        for attempt in range(_RETRIES):
+            manifests = _manifests(filesystem, folder)
+            files = [e | {"full": f"{m['folder']}/{e['path']}"} for m in manifests for e in m["files"]]
+            if (manifests and manifests[-1]["final"]) or not isinstance(filesystem, pafs.LocalFileSystem):
+                return files, {}
+            # Bytes that a new segment took out of the journal while it was being read: look again.
+            with contextlib.suppress(FileNotFoundError):
+                tail = _tail(Path(folder), manifests)
+                if (Path(folder) / "journal").is_dir() or attempt == _RETRIES - 1:
+                    return files, tail
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, EdgeprofError):
+            raise
+        raise StorageError(f"{folder} is damaged ({error!r}); run `edgeprof verify`.") from error
+    raise StorageError(f"{folder}: bytes are missing in its journal; run `edgeprof verify`.")
 
 
 def _manifests(filesystem: pafs.FileSystem, folder: str) -> list[dict[str, Any]]:
@@ -281,12 +295,9 @@ def _manifests(filesystem: pafs.FileSystem, folder: str) -> list[dict[str, Any]]
     return sorted(found, key=lambda m: int(m["segment"]))
 
 
-def _tail(capture: Path, manifests: list[dict[str, Any]]) -> dict[str, pa.Table]:
+def _tail(capture: Path, manifests: list[dict[str, Any]]) -> dict[_Key, pa.Table]:
     header = seal.load_capture(capture)
     states = seal.states_after(manifests, len(header["ports"]))
     rows, after = seal.decode_tail(capture, header, states, final=True, finished=False)
     rows.extend(seal.capture_rows(header, after, None))
-    tables: dict[str, list[pa.Table]] = {}
-    for (name, _), table in build(rows, header["capture_id"]).items():
-        tables.setdefault(name, []).append(table)
-    return {name: pa.concat_tables(parts) for name, parts in tables.items()}
+    return build(rows, header["capture_id"])

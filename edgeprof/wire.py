@@ -13,19 +13,22 @@ from enum import IntEnum
 
 from cobs import cobs
 
+from edgeprof.errors import UsageError
+
 __all__ = [
     "MAX_PAYLOAD",
     "Frame",
     "Kind",
     "Piece",
-    "Type",
     "Splitter",
+    "Type",
     "decode_frame",
     "decode_pairs",
     "decode_reply",
     "decode_run_end",
     "encode_frame",
     "encode_pairs",
+    "from_host",
     "hello_request",
     "is_text",
     "run_request",
@@ -93,10 +96,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What stood between two zero bytes; ``end`` is the stream offset behind it."""
+    """What stood between two zero bytes, from stream offset ``start``; ``end`` is behind the closing zero."""
 
     kind: Kind
     data: bytes
+    start: int
     end: int
     frame: Frame | None = None
 
@@ -128,9 +132,14 @@ def decode_frame(piece: bytes) -> Frame | None:
     type_, version, boot, run, n, seq, t0, dt = HEADER.unpack_from(payload)
     body = payload[HEADER.size : body_end]
     size = RECORD_BYTES.get(type_)
-    if version != VERSION or (size is not None and len(body) != n * size):
+    if version != VERSION or (size is not None and len(body) != n * size) or (type_ == Type.RUN_END and n != 1):
         return None
     return Frame(type_, boot, run, n, seq, t0, dt, body)
+
+
+def from_host(frame: Frame) -> bool:
+    """Tell whether a frame is a request of a host's: on the way from a board, the echo of a console."""
+    return frame.type >= 0x80
 
 
 def is_text(piece: bytes) -> bool:
@@ -142,14 +151,6 @@ def is_text(piece: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def classify(piece: bytes, end: int) -> Piece:
-    """Say what the bytes between two zeros are."""
-    frame = decode_frame(piece)
-    if frame is not None:
-        return Piece(Kind.FRAME, piece, end, frame)
-    return Piece(Kind.TEXT if is_text(piece) else Kind.DAMAGE, piece, end)
 
 
 class Splitter:
@@ -179,28 +180,30 @@ class Splitter:
             while len(part) > MAX_ENCODED:
                 cut = part.rfind(b"\n", 0, MAX_ENCODED) + 1 or MAX_ENCODED
                 self.in_text = True
-                self.consumed += cut
-                yield self._piece(part[:cut], self.consumed)
+                yield self._piece(part[:cut], cut)
                 part = part[cut:]
             if i == last:
                 self._rest = part
                 return
-            self.consumed += len(part) + 1
             if part:
-                yield self._piece(part, self.consumed)
+                yield self._piece(part, len(part) + 1)
+            else:
+                self.consumed += 1
             self.in_text = False
 
     def finish(self) -> Iterator[Piece]:
         """Yield what is left at the stream's end: text, or the torn beginning of a frame."""
         if self._rest:
-            self.consumed += len(self._rest)
-            yield self._piece(self._rest, self.consumed)
-            self._rest = b""
+            rest, self._rest = self._rest, b""
+            yield self._piece(rest, len(rest))
 
-    def _piece(self, part: bytes, end: int) -> Piece:
-        if self.in_text:
-            return Piece(Kind.TEXT if is_text(part) else Kind.DAMAGE, part, end)
-        return classify(part, end)
+    def _piece(self, part: bytes, length: int) -> Piece:
+        """Say what bytes are that take ``length`` bytes of the stream."""
+        start = self.consumed
+        self.consumed += length
+        frame = None if self.in_text else decode_frame(part)
+        kind = Kind.FRAME if frame is not None else Kind.TEXT if is_text(part) else Kind.DAMAGE
+        return Piece(kind, part, start, self.consumed, frame)
 
 
 def encode_pairs(pairs: Mapping[str, str]) -> bytes:
@@ -230,7 +233,7 @@ def decode_pairs(body: bytes, n: int) -> dict[str, str]:
 
 def decode_run_end(body: bytes) -> dict[str, int]:
     """Return the totals that a RUN_END carries."""
-    names = "status n_prompt n_generated frames passes samples stages dropped t_begin".split()
+    names = ("status", "n_prompt", "n_generated", "frames", "passes", "samples", "stages", "dropped", "t_begin")
     return dict(zip(names, RUN_END.unpack(body), strict=True))
 
 
@@ -243,7 +246,20 @@ def decode_reply(body: bytes) -> tuple[int, int, str]:
 
 
 def _request(type_: int, request: int, body: bytes = b"") -> bytes:
+    room = MAX_PAYLOAD - HEADER.size - _CRC.size
+    if len(body) > room:
+        raise UsageError(
+            f"A request to a board holds at most {room} bytes, this one has {len(body)}: take a shorter prompt, or a "
+            "model with a shorter context for scoring."
+        )
     return encode_frame(type_, body, run=request, seq=request)
+
+
+def _pack(form: struct.Struct, what: str, *values: float) -> bytes:
+    try:
+        return form.pack(*values)
+    except struct.error as error:
+        raise UsageError(f"{what} cannot be sent to a board: {values} ({error}).") from error
 
 
 def hello_request(request: int) -> bytes:
@@ -261,7 +277,8 @@ def run_request(
 ) -> bytes:
     """Return the frame that starts a generation; a temperature of 0 is greedy."""
     name = label.encode()[:255]
-    head = _RUN.pack(n_generate, int(temperature > 0), len(name), seed, temperature)
+    what = "The number of tokens, the seed or the temperature"
+    head = _pack(_RUN, what, n_generate, int(temperature > 0), len(name), seed, temperature)
     return _request(Type.ASK_RUN, request, head + name + prompt.encode())
 
 
@@ -271,6 +288,6 @@ def score_request(
     """Return the frame that has one window of an evaluation text scored."""
     name = label.encode()[:255]
     wide = max(tokens, default=0) > 0xFFFF
-    head = _SCORE.pack(window, n_windows, len(tokens), first_scored, len(name), 4 if wide else 2)
-    ids = struct.pack(f"<{len(tokens)}{'I' if wide else 'H'}", *tokens)
+    head = _pack(_SCORE, "The windows", window, n_windows, len(tokens), first_scored, len(name), 4 if wide else 2)
+    ids = _pack(struct.Struct(f"<{len(tokens)}{'I' if wide else 'H'}"), "Token ids", *tokens)
     return _request(Type.ASK_SCORE, request, head + name + ids)

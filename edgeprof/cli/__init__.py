@@ -1,0 +1,115 @@
+"""The command line: parses, calls the library, prints, and ends with a documented code.
+
+Exit codes: 0 done · 1 judged and bad · 2 could not judge · 3 wrong use · 4 device or transport · 5 storage ·
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import warnings
+from typing import Any, NoReturn
+
+from edgeprof._version import __version__
+from edgeprof.errors import EdgeprofError, unknown_name
+
+__all__ = ["main"]
+
+# Verb: (module that defines `add(parser)` and `run(args)`, what `edgeprof --help` says of it).
+VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "run a language model on an emulated board at several quantizations and write the report"),
+    "boards": ("boards", "list the boards that can be used without owning one"),
+    "capture": ("capture", "capture boards on serial ports, or emulated ones, into a data set"),
+    "sweep": ("sweep", "capture boards x quantizations x prompts from a plan; can be interrupted and resumed"),
+    "runs": ("runs", "list the runs of a data set with their figures"),
+    "compare": ("compare", "compare quantizations, models or any other groups of runs"),
+    "report": ("report", "run a notebook on a data set and write report.html and results.json"),
+    "export": ("export", "write a table of a data set as CSV"),
+    "verify": ("verify", "check every file of a data set against its digests"),
+    "recover": ("recover", "close captures that a crash left open"),
+    "quantize": ("quantize", "write a GGUF model at another quantization"),
+    "notebooks": ("notebooks", "copy edgeprof's notebooks into a folder, to work with in JupyterLab"),
+}
+
+_EPILOG = """\
+exit codes: 0 done · 1 judged and bad · 2 could not judge (missing or unlike data) · 3 wrong use ·
+4 device or transport · 5 storage · 130 interrupted.   `edgeprof VERB --help` explains a verb."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong use ends with 3; argparse's own 2 means "could not judge" here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(3, f"{self.prog}: {message}\n")
+
+
+def _overview() -> argparse.ArgumentParser:
+    lines = "\n".join(f"  {verb:<11}{text}" for verb, (_, text) in VERBS.items())
+    parser = _Parser(
+        prog="edgeprof",
+        description="Profile tiny quantized language models on microcontrollers.",
+        epilog=f"verbs:\n{lines}\n\n{_EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="edgeprof VERB [options]",
+    )
+    parser.add_argument("--version", action="version", version=f"edgeprof {__version__}")
+    parser.add_argument("verb", nargs="?", metavar="VERB", help="what to do; see below")
+    return parser
+
+
+def _module(verb: str) -> Any:
+    return importlib.import_module(f"edgeprof.cli.{VERBS[verb][0]}")
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """Return a verb's own parser."""
+    module = _module(verb)
+    parser = _Parser(
+        prog=f"edgeprof {verb}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line; return its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        if not words or words[0].startswith("-"):
+            overview = _overview()
+            overview.parse_args(words)
+            overview.print_help()
+            return 0 if words else 3
+        verb, *rest = words
+        if verb not in VERBS:
+            raise unknown_name("verb", verb, VERBS)
+        args = parser_of(verb).parse_args(rest)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(_module(verb).run(args) or 0)
+    except EdgeprofError as error:
+        print(f"edgeprof: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("edgeprof: interrupted; what was captured is kept.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be written any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _terminated(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
+    raise KeyboardInterrupt
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, UserWarning):
+        print(f"edgeprof: warning: {message}", file=sys.stderr)

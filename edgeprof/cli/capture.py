@@ -1,0 +1,73 @@
+"""Capture boards into a data set until the prompts and texts are done, or until Ctrl-C where there are none.
+
+  edgeprof capture wasm --model model.gguf --prompt "Once upon a time" --out data
+  edgeprof capture /dev/ttyUSB0 --baud 921600 --out data          (listen only)
+  edgeprof capture socket://192.0.2.7:5000 --eval text.txt --model model.gguf --out data
+
+Opening a port does not reset the board; --reset does it on purpose. A capture that is cut off by anything can be
+read at once, and `edgeprof recover` closes it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("url", nargs="+", metavar="URL", help="a board's name, a serial port, or any pyserial URL")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the data set's folder")
+    parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="have it continued; repeatable")
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="prompts from a TOML file ([[prompt]] id, text)")
+    parser.add_argument("--eval", type=Path, metavar="FILE", help="have a text scored, for perplexity (needs --model)")
+    parser.add_argument("--eval-windows", type=int, default=0, metavar="N", help="at most so many windows of it")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="the GGUF that an emulated board runs")
+    parser.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens to generate (default 64)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="of the sampler; 0, the default, is greedy")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampler")
+    parser.add_argument("--seconds", type=float, metavar="S", help="end after so long")
+    parser.add_argument("--idle", type=float, default=60.0, metavar="S", help="give up a silent board (default 60)")
+    parser.add_argument("--baud", type=int, default=115200)
+    parser.add_argument("--parity", choices=("N", "E", "O", "M", "S"), default="N")
+    parser.add_argument("--rtscts", action="store_true", help="hardware flow control")
+    parser.add_argument("--reset", action="store_true", help="let opening the port reset the board")
+    parser.add_argument("--label", metavar="TEXT", help="a name for this host, kept with the capture")
+    parser.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="kept with every run")
+    parser.add_argument("--keep-wire", choices=("all", "none"), default="all", help="keep the wire bytes (default all)")
+    parser.add_argument("--seal-every", type=float, default=600.0, metavar="S", help="seconds a segment (default 600)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the verb."""
+    from edgeprof.capture import capture
+    from edgeprof.cli.progress import PortLines
+    from edgeprof.driver import Generation, Job
+    from edgeprof.errors import DeviceError, UsageError
+    from edgeprof.sources import evaluation, open_sources
+    from edgeprof.sweep import load_prompts
+    from edgeprof.transports import PortSettings
+
+    for tag in args.tag:
+        if "=" not in tag:
+            raise UsageError(f"--tag takes NAME=VALUE, not {tag!r}.")
+    if args.eval and not args.model:
+        raise UsageError("--eval needs --model FILE.gguf: its tokenizer turns the text into the model's tokens.")
+    prompts = [(f"prompt-{n}", text) for n, text in enumerate(args.prompt, 1)]
+    prompts += load_prompts(args.prompts) if args.prompts else []
+    jobs: list[Job] = [
+        Generation(label, text, args.tokens, args.temperature, args.seed) for label, text in prompts
+    ]
+    if args.eval:
+        jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows))
+    settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset)
+    tags = dict(tag.split("=", 1) for tag in args.tag)
+    with open_sources(args.url, args.model, settings=settings, tags=tags) as sources, PortLines() as lines:
+        result = capture(
+            sources, args.out, jobs, host_label=args.label, seconds=args.seconds, idle_seconds=args.idle,
+            seal_every=args.seal_every, keep_wire=args.keep_wire, on_progress=lines.show,
+        )  # fmt: skip
+    refused = [r for o in result.outcomes.values() for r in o.refused]
+    if result.failed or refused:
+        raise DeviceError(" ".join([*result.failed.values(), *refused]) + f" What came is kept in {result.path}.")
+    print(f"captured {result.capture_id} into {args.out}; next: edgeprof runs {args.out}")
+    return 0

@@ -1,0 +1,35 @@
+"""Write a table of a data set as CSV, to a file or to standard output.
+
+  edgeprof export data tokens --out tokens.csv
+  edgeprof export data metrics                 (every run with every metric)"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("data", metavar="DATA", help="a data set: a folder or an object-store URI")
+    parser.add_argument("table", nargs="?", default="metrics", help="metrics (default), or a table of docs/data-model.md")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output by default")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the verb."""
+    import edgeprof
+    from edgeprof.errors import StorageError
+
+    dataset = edgeprof.open(args.data)
+    table = edgeprof.measure(dataset) if args.table == "metrics" else dataset.table(args.table)
+    if args.out is None:
+        table.to_csv(sys.stdout, index=False)
+        return 0
+    try:
+        table.to_csv(args.out, index=False)
+    except OSError as error:
+        raise StorageError(f"{args.out} cannot be written: {error.strerror}.") from error
+    print(f"{len(table):,} rows in {args.out}")
+    return 0

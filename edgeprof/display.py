@@ -1,0 +1,88 @@
+"""Text from a device is data: what makes it harmless in a terminal, in matplotlib and in HTML.
+
+Also the one way in which tables are shown: strings, formatted by :mod:`edgeprof.units`, units in the header.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Sequence
+
+import pandas as pd
+
+__all__ = ["Table", "html_table", "html_text", "mpl_text", "terminal_text", "text_table"]
+
+LONGEST = 80
+
+
+def terminal_text(text: object, longest: int = LONGEST) -> str:
+    """Return text without control characters (no escape sequence reaches the terminal), cut to a length."""
+    clean = "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c for c in str(text))
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"
+
+
+def mpl_text(text: object, longest: int = 40) -> str:
+    """Return text that matplotlib shows as it is: no mathtext from ``$``, no label hidden by a leading ``_``."""
+    clean = terminal_text(text, longest).replace("\\", "\\\\").replace("$", r"\$")
+    return f"\u200a{clean}" if clean.startswith("_") else clean
+
+
+def html_text(text: object, longest: int = LONGEST) -> str:
+    """Return text escaped for HTML."""
+    return html.escape(terminal_text(text, longest))
+
+
+def text_table(frame: pd.DataFrame) -> str:
+    """Return a table of strings for a terminal: columns aligned, numbers to the right."""
+    if frame.empty:
+        return "(none)"
+    columns = [[str(name), *(terminal_text(v) for v in frame[name])] for name in frame.columns]
+    lines = []
+    widths = [max(map(len, column)) for column in columns]
+    for i, row in enumerate(zip(*columns, strict=True)):
+        cells = [_align(cell, width, column) for cell, width, column in zip(row, widths, columns, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+        if i == 0:
+            lines.append("  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _numeric(cells: Sequence[str]) -> bool:
+    return all(c[:1].isdigit() or c[:1] in "+-–" for c in cells[1:])
+
+
+def _align(cell: str, width: int, column: Sequence[str]) -> str:
+    return cell.rjust(width) if _numeric(column) else cell.ljust(width)
+
+
+def html_table(frame: pd.DataFrame, caption: str = "") -> str:
+    """Return a table of strings as HTML, every cell escaped."""
+    columns = {name: [str(name), *map(str, frame[name])] for name in frame.columns}
+    right = {name for name, cells in columns.items() if _numeric(cells)}
+
+    def cell(tag: str, name: str, value: object) -> str:
+        style = ' style="text-align:right"' if name in right else ' style="text-align:left"'
+        return f"<{tag}{style}>{html_text(value)}</{tag}>"
+
+    head = "".join(cell("th", n, n) for n in frame.columns)
+    body = "\n".join(
+        "<tr>" + "".join(cell("td", n, v) for n, v in zip(frame.columns, row, strict=True)) + "</tr>"
+        for row in frame.itertuples(index=False)
+    )
+    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    below = f'\n<p class="caption">{html_text(caption, 1000)}</p>' if caption else ""
+    return f'<div style="overflow-x:auto">{table}</div>{below}'
+
+
+class Table:
+    """A table of strings that shows itself: aligned text in a terminal, escaped HTML in a notebook."""
+
+    def __init__(self, frame: pd.DataFrame, caption: str = "") -> None:
+        self.frame, self.caption = frame, caption
+
+    def __repr__(self) -> str:
+        return text_table(self.frame) + (f"\n{terminal_text(self.caption, 1000)}" if self.caption else "")
+
+    def _repr_html_(self) -> str:
+        return html_table(self.frame, self.caption)

@@ -1,0 +1,14 @@
+"""Plots: each takes tidy data and an axes, draws, and returns the axes. Nothing is computed here.
+
+``plot_x(data, *, ax=None) -> Axes`` composes with the user's own figures. Every axis has its unit; an emulated clock is
+named in the axis.
+"""
+
+from __future__ import annotations
+
+from edgeprof.plots.cost import plot_cost_by_position, plot_itl
+from edgeprof.plots.run import plot_passes
+from edgeprof.plots.style import tick_unit
+from edgeprof.plots.tradeoff import plot_tradeoff
+
+__all__ = ["plot_cost_by_position", "plot_itl", "plot_passes", "plot_tradeoff", "tick_unit"]

@@ -1,0 +1,28 @@
+"""The files that come with edgeprof: notebooks, models, sample data.
+
+An installed wheel has them below ``edgeprof/_data``, a clone in its own folders.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeprof.errors import StorageError
+
+__all__ = ["path"]
+
+_PACKAGE = Path(__file__).parent
+
+
+def path(name: str) -> Path:
+    """Return where a file or folder is that comes with edgeprof, for instance ``data/models``.
+
+    Raises
+    ------
+    StorageError
+        It is not there: an incomplete install.
+    """
+    for root in (_PACKAGE / "_data", _PACKAGE.parent):
+        if (root / name).exists():
+            return root / name
+    raise StorageError(f"{name} did not come with this install of edgeprof. `pip install --force-reinstall edgeprof`.")

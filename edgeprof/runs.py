@@ -1,0 +1,64 @@
+"""Runs as people read them: a formatted table, and the text that a run generated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from edgeprof import units
+from edgeprof.errors import NotComparableError
+
+if TYPE_CHECKING:
+    from edgeprof.store import Dataset
+
+__all__ = ["formatted", "generated_text"]
+
+
+def formatted(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return :func:`edgeprof.measure`'s table as strings, units in the header."""
+
+    def words(column: str) -> pd.Series:
+        return measured[column].fillna(units.UNKNOWN).astype(str)
+
+    return pd.DataFrame(
+        {
+            "run": measured["run_id"].str.rsplit("/", n=1).str[-1],
+            "board": words("board"),
+            "model": words("model"),
+            "quant": words("quant"),
+            "prompt": words("prompt_id"),
+            "kind": words("kind"),
+            "status": words("status"),
+            "passes": measured["passes_received"].map(units.exact),
+            "frames lost": measured["frames_lost"].map(units.exact),
+            "prefill [tick/token]": measured["prefill_ticks_per_token"].map(units.si),
+            "decode [tick/token]": measured["decode_ticks_per_token"].map(units.si),
+            "TTFT [tick]": measured["ttft_ticks"].map(units.si),
+            "ITL p95 [tick]": measured["itl_p95_ticks"].map(units.si),
+            "perplexity": measured["perplexity"].map(lambda v: units.significant(v, 5)),
+        }
+    )
+
+
+def generated_text(dataset: Dataset, run_id: str) -> str:
+    """Return what a run generated, in the model's own spelling of its tokens.
+
+    Raises
+    ------
+    NotComparableError
+        The data set has no such run, or not the vocabulary of its model.
+    """
+    from edgeprof.tokenizer import decode_piece
+
+    runs = dataset.table("runs", ["run_id", "model_sha256"], {"run_id": run_id})
+    if runs.empty:
+        raise NotComparableError(f"There is no run {run_id!r} in {dataset.path}; `edgeprof runs` lists them.")
+    vocab = dataset.table("vocab", where={"model_sha256": runs["model_sha256"].iloc[0]})
+    if vocab.empty:
+        raise NotComparableError(f"The vocabulary of run {run_id!r} is not in {dataset.path}: capture with --model.")
+    pieces = dict(zip(vocab["token_id"], vocab["piece"], strict=True))
+    tokens = dataset.table("tokens", ["position", "phase", "next_id"], {"run_id": run_id}).sort_values("position")
+    last_prefill = tokens[tokens["phase"] == "prefill"]["next_id"].tail(1)
+    ids = [*last_prefill, *tokens[tokens["phase"] == "decode"]["next_id"]]
+    return "".join(decode_piece(str(pieces.get(i, ""))) for i in ids if not pd.isna(i))

@@ -1,0 +1,85 @@
+"""From what a user names (a board, a port, a URL) to what a capture takes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeprof import boards
+from edgeprof.capture import Source
+from edgeprof.driver import Evaluation
+from edgeprof.errors import ModelError, StorageError, UsageError
+from edgeprof.transports import PortSettings, redact
+
+__all__ = ["evaluation", "model_facts", "open_sources"]
+
+
+def model_facts(model: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return what a model file says of every run made with it, and its vocabulary by digest."""
+    from edgeprof.quantize import read_model_info, read_vocab
+
+    info = read_model_info(model)
+    return {"model_sha256": info.sha256, "bits_per_weight": info.bits_per_weight}, {info.sha256: read_vocab(model)}
+
+
+def evaluation(text_file: Path, model: Path, *, max_windows: int = 0) -> Evaluation:
+    """Return the job of scoring a text file, tokenized with the model's own tokenizer."""
+    from edgeprof.quantize import read_model_info
+    from edgeprof.tokenizer import encode
+
+    try:
+        text = text_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"The evaluation text {text_file} cannot be read: {error}.") from error
+    info = read_model_info(model)
+    tokens = encode(model, text)
+    if info.bos_id is None:
+        raise ModelError(f"{model} has no BOS token, which the perplexity protocol begins every window with.")
+    if tokens[:1] == [info.bos_id]:
+        tokens = tokens[1:]
+    return Evaluation(text_file.stem, text, tokens, info.bos_id, max_windows)
+
+
+@contextlib.contextmanager
+def open_sources(
+    urls: Sequence[str], model: Path | None, *, settings: PortSettings | None = None, tags: Mapping[str, str] | None = None
+) -> Iterator[list[Source]]:
+    """Start the emulated boards among ``urls`` and stop them at the end.
+
+    Parameters
+    ----------
+    urls
+        Names of boards, device paths or pyserial URLs.
+    model
+        The GGUF that emulated boards run, and that says how a real board's tokens are spelled.
+    settings
+        Port settings of real boards.
+    tags
+        Facts of the user's, stored with every run.
+
+    Raises
+    ------
+    UsageError
+        A name that is neither a board nor a port, or an emulated board without a model.
+    """
+    facts, vocab = model_facts(model) if model else ({}, {})
+    with contextlib.ExitStack() as stack:
+        sources = []
+        for url in urls:
+            source = Source(url, redact(url), settings or PortSettings(), dict(facts), vocab)
+            if url in boards.names():
+                if model is None:
+                    raise UsageError(
+                        f"Board {url!r} is emulated and needs a model to run: --model FILE.gguf "
+                        "(`edgeprof demo` uses the one that comes with edgeprof)."
+                    )
+                running = stack.enter_context(boards.start(url, model))
+                source = replace(source, url=running.url, name=url, facts=facts | running.facts)
+            elif "://" not in url and "/" not in url and "\\" not in url and not url.upper().startswith("COM"):
+                # Neither a path nor a URL: meant as a board's name.
+                boards.get(url)
+            sources.append(replace(source, facts=source.facts | {"tags": dict(tags or {})}))
+        yield sources

@@ -1,0 +1,230 @@
+"""A sweep: boards x models x quantizations x prompts x repeats, in random order, resumable.
+
+A cell (board, model file, repeat) is one capture. A cell is done when a closed capture of the data set carries its
+key, so a sweep that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import random
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeprof import boards
+from edgeprof.capture import Progress, capture
+from edgeprof.driver import Generation, Job
+from edgeprof.errors import DeviceError, StorageError, UsageError, unknown_name
+from edgeprof.layout import CAPTURE_JSON
+from edgeprof.sources import evaluation, open_sources
+from edgeprof.store import open_dataset
+
+__all__ = ["Cell", "Plan", "load_plan", "run_sweep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sweep is to do. ``models`` are (GGUF to start from, quantizations, tensors kept at a type)."""
+
+    boards: tuple[str, ...]
+    models: tuple[tuple[Path, tuple[str, ...], dict[str, str]], ...]
+    prompts: tuple[tuple[str, str], ...]
+    n_generate: int = 64
+    eval_file: Path | None = None
+    eval_windows: int = 0
+    repeats: int = 1
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One capture of a sweep."""
+
+    board: str
+    model: Path
+    quant: str
+    repeat: int
+    key: str
+
+
+_KEYS = {"boards", "model", "prompts", "prompt", "n_generate", "eval", "repeats", "seed"}
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan; file names in it are relative to it.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, or a key, board or file in it is not known; the message names the closest.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The plan {path} cannot be read: {error}. docs/sweep.md has an example.") from error
+    for key in data:
+        if key not in _KEYS:
+            raise unknown_name(f"key of the plan {path.name}", key, _KEYS)
+    try:
+        return _plan(data, path.parent)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"The plan {path} is not complete or has a value of the wrong type: {error}.") from error
+
+
+def _plan(data: dict[str, Any], here: Path) -> Plan:
+    for name in data["boards"]:
+        boards.get(name)
+    prompts = [(p["id"], p["text"]) for p in data.get("prompt", [])]
+    if "prompts" in data:
+        prompts += load_prompts(here / data["prompts"])
+    text = data.get("eval", {})
+    return Plan(
+        boards=tuple(data["boards"]),
+        models=tuple((here / m["file"], tuple(m["quants"]), dict(m.get("keep", {}))) for m in data["model"]),
+        prompts=tuple(prompts),
+        n_generate=int(data.get("n_generate", 64)),
+        eval_file=here / text["file"] if text else None,
+        eval_windows=int(text.get("windows", 0)),
+        repeats=int(data.get("repeats", 1)),
+        seed=int(data.get("seed", 1)),
+    )
+
+
+def load_prompts(path: Path) -> list[tuple[str, str]]:
+    """Return (id, text) of the ``[[prompt]]`` tables of a TOML file."""
+    try:
+        return [(p["id"], p["text"]) for p in tomllib.loads(path.read_text(encoding="utf-8"))["prompt"]]
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise UsageError(f"The prompts in {path} cannot be read: {error!r}.") from error
+
+
+def make_models(plan: Plan, folder: Path) -> list[tuple[Path, str]]:
+    """Quantize what the plan names into ``folder``; return (file, quantization), in the plan's order.
+
+    A file that is there already, made from the same source in the same way, is used again.
+    """
+    from edgeprof.quantize import quantize, read_model_info
+
+    made = []
+    for source, quants, keep in plan.models:
+        info = read_model_info(source)
+        for quant in quants:
+            if quant == info.quant and not keep:
+                made.append((source, quant))
+                continue
+            recipe = hashlib.sha256(json.dumps([info.sha256, quant, keep], sort_keys=True).encode()).hexdigest()[:8]
+            target = folder / f"{info.name}-{quant}-{recipe}.gguf"
+            if not target.exists():
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise StorageError(f"{folder} cannot be written ({error.strerror}). Choose another --out.") from error
+                quantize(source, target, quant, keep=keep)
+            made.append((target, quant))
+    return made
+
+
+def cells(plan: Plan, models: list[tuple[Path, str]]) -> list[Cell]:
+    """Return the sweep's cells in random, seeded order."""
+    what = json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, str(plan.eval_file and plan.eval_file.name)])
+    found = []
+    for board in plan.boards:
+        for model, quant in models:
+            digest = hashlib.file_digest(model.open("rb"), "sha256").hexdigest()
+            for repeat in range(plan.repeats):
+                key = hashlib.sha256(f"{board} {digest} {repeat} {what}".encode()).hexdigest()[:16]
+                found.append(Cell(board, model, quant, repeat, key))
+    random.Random(plan.seed).shuffle(found)
+    return found
+
+
+def done_keys(out: Path, n_jobs: int) -> set[str]:
+    """Return the keys of the cells of which a data set has every run, each finished or found not to fit."""
+    keys: dict[str, str] = {}
+    for path in out.glob(f"capture=*/{CAPTURE_JSON}"):
+        header = json.loads(path.read_text(encoding="utf-8"))
+        if header.get("cell"):
+            keys[header["capture_id"]] = header["cell"]
+    if not keys:
+        return set()
+    runs = open_dataset(out).runs
+    finished = runs[runs["status"].isin(["ok", "does_not_fit"])].groupby("capture_id").size()
+    return {key for capture_id, key in keys.items() if finished.get(capture_id, 0) >= n_jobs}
+
+
+def run_sweep(
+    plan: Plan, out: Path, *, jobs: int = 0, on_progress: Callable[[Cell, Progress | None], None] | None = None
+) -> list[Cell]:
+    """Capture every cell of a plan that the data set does not have yet.
+
+    Parameters
+    ----------
+    plan
+        From :func:`load_plan`.
+    out
+        The data set's folder; quantized models go to ``out/models``.
+    jobs
+        Captures at a time; 0 is one a core. On exact clocks they do not disturb each other.
+    on_progress
+        Called with a cell and how far it is; with None when it is done.
+
+    Returns
+    -------
+    list of Cell
+        The cells that were captured now.
+
+    Raises
+    ------
+    DeviceError
+        Boards that stopped answering; the other cells were captured. The same command tries these again.
+    """
+    n_jobs = len(plan.prompts) + (plan.eval_file is not None)
+    done = done_keys(out, n_jobs)
+    todo = [c for c in cells(plan, make_models(plan, out / "models")) if c.key not in done]
+    failures: dict[str, str] = {}
+    with concurrent.futures.ThreadPoolExecutor(jobs or min(os.cpu_count() or 1, 8)) as pool:
+        futures = {pool.submit(_capture_cell, plan, cell, out, on_progress): cell for cell in todo}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                error = future.result()
+                if error:
+                    failures[futures[future].key] = error
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+    if failures:
+        raise DeviceError(
+            f"{len(failures)} of {len(todo)} captures failed; the others are kept, and the same command tries these "
+            f"again. The first: {next(iter(failures.values()))}"
+        )
+    return todo
+
+
+def _capture_cell(
+    plan: Plan, cell: Cell, out: Path, on_progress: Callable[[Cell, Progress | None], None] | None
+) -> str | None:
+    todo: list[Job] = [Generation(label, text, plan.n_generate) for label, text in plan.prompts]
+    if plan.eval_file is not None:
+        todo.append(evaluation(plan.eval_file, cell.model, max_windows=plan.eval_windows))
+    random.Random(f"{plan.seed} {cell.key}").shuffle(todo)
+
+    def progress(ports: list[Progress]) -> None:
+        if on_progress:
+            on_progress(cell, ports[0])
+
+    try:
+        with open_sources([cell.board], cell.model, tags={"repeat": str(cell.repeat)}) as sources:
+            result = capture(sources, out, todo, on_progress=progress, header={"cell": cell.key})
+    except DeviceError as error:
+        return str(error)
+    if on_progress:
+        on_progress(cell, None)
+    refused = [r for o in result.outcomes.values() for r in o.refused]
+    return next(iter([*result.failed.values(), *refused]), None)
