@@ -1,0 +1,374 @@
+"""Every job of this project, under one name each: a laptop, CI and a release all run ``nox -s NAME``.
+
+``nox -l`` lists them. Tiers are tags: ``nox -t quick`` (under 2 minutes), ``nox -t ci`` (what `make test` runs),
+``nox -t nightly``. What follows ``--`` goes to pytest.
+
+A check that could not run is never silently green: it is listed at the end with what to install, and where the
+variable CI is set it fails. Only a Python of ``MATRIX`` that is not in ``REQUIRED`` may be missing there.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path
+
+import nox
+
+MATRIX = ("3.11", "3.12", "3.13")
+REQUIRED = ("3.11",)
+"""Pythons without which CI fails. The first one is also where notebooks are compared strictly."""
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+CONSTRAINTS = "notebooks/constraints.txt"
+MAX_WHEEL_BYTES = 15_000_000
+NO_TESTS = 5
+"""What pytest ends with when it selected no test."""
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+HOSTED = any(name in os.environ for name in ("GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL"))
+
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = IN_CI  # PYTHONS names no missing one that is not required
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "unit"]
+
+
+# ---- what the machine offers ----
+
+
+def expose_pyenv() -> None:
+    """Let pyenv's interpreters be found: its shims answer only for versions that PYENV_VERSION names."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    if "PYENV_VERSION" in os.environ or not versions.is_dir() or not shutil.which("pyenv"):
+        return
+    newest = {}
+    for version in sorted(
+        (p.name for p in versions.iterdir()), key=lambda v: [int(n) for n in v.split(".") if n.isdigit()]
+    ):
+        newest[".".join(version.split(".")[:2])] = version
+    wanted = [newest[python] for python in MATRIX if python in newest]
+    if wanted:
+        os.environ["PYENV_VERSION"] = ":".join([*wanted, "system"])
+
+
+def tell_uv() -> None:
+    """Give uv the index and the certificates that pip was given: it does not read pip's configuration."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
+    told = dict(line.split("=", 1) for line in listed.stdout.splitlines() if "=" in line)
+    for key, variable in (
+        ("index-url", "UV_DEFAULT_INDEX"),
+        ("extra-index-url", "UV_INDEX"),
+        ("cert", "SSL_CERT_FILE"),
+    ):
+        for section in (":env:", "install", "global"):
+            value = told.get(f"{section}.{key}", "").strip("'")
+            usable = value and "://" in value if key != "cert" else Path(value).is_file()
+            if usable and not value.startswith("file:"):
+                os.environ.setdefault(variable, " ".join(value.split("\\n")).strip())
+
+
+def answers(python: str) -> bool:
+    """Return whether this version of Python can be started."""
+    command = [f"python{python}", "-c", "import ssl"]
+    return python == "{}.{}".format(*sys.version_info) or bool(
+        shutil.which(command[0]) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
+
+
+expose_pyenv()
+tell_uv()
+PRESENT = [python for python in MATRIX if answers(python)]
+PYTHONS = [python for python in MATRIX if python in PRESENT or (IN_CI and python in REQUIRED)]
+PYTHONS = PYTHONS or ["{}.{}".format(*sys.version_info)]  # a newer one only: better than nothing
+"""What a matrix session runs on. A required Python that is missing stays in, so that its session fails."""
+
+
+# ---- what was not run ----
+
+_not_run: dict[str, str] = {}
+
+
+def not_run(session: nox.Session, what: str, cure: str, *, always: bool = False) -> None:
+    """Note that a check could not run; in CI that is a failure, unless it is ``always`` only noted."""
+    _not_run[what] = cure
+    if IN_CI and not always:
+        session.error(f"{what}: not run, and this is CI. {cure}")
+    session.warn(f"{what}: not run. {cure}")
+
+
+def matrix(session: nox.Session) -> None:
+    """Note the Pythons that a matrix session could not run on."""
+    name = session.name.rsplit("-", 1)[0]
+    for python in MATRIX:
+        if python not in PRESENT:
+            _not_run[f"{name}-{python}"] = (
+                f"Install Python {python} so that `python{python}` starts it (pyenv will do)."
+            )
+
+
+@atexit.register
+def _list_not_run() -> None:
+    if _not_run:
+        print("\nNot run:", *(f"  {what}: {cure}" for what, cure in sorted(_not_run.items())), sep="\n", flush=True)
+
+
+# ---- shared steps ----
+
+
+def install(session: nox.Session, *groups: str, constraints: bool = False) -> None:
+    """Install edgeprof from the clone, editable, with dependency groups of pyproject.toml."""
+    pins = ["-c", CONSTRAINTS] if constraints else []
+    session.install(*pins, "-e", ".", *(nox.project.dependency_groups(PROJECT, *groups) if groups else ()))
+
+
+def pytest(session: nox.Session, *args: str) -> None:
+    """Run pytest, then count what it skipped as not run. A test that is for one platform says ``only on …``."""
+    report = Path(session.create_tmp()).resolve() / "pytest.xml"
+    session.run("python", "-m", "pytest", f"--junitxml={report}", *args, *session.posargs, success_codes=[0, NO_TESTS])
+    suites = ET.parse(report).getroot()
+    if not any(int(suite.get("tests", 0)) for suite in suites.iter("testsuite")):
+        not_run(session, session.name, "No test was selected.")
+    reasons = [skip.get("message", "") for skip in suites.iter("skipped") if skip.get("type") == "pytest.skip"]
+    for reason in sorted(set(reasons)):
+        not_run(
+            session,
+            f"{session.name}, {reasons.count(reason)} test(s)",
+            reason,
+            always=reason.startswith("only on "),
+        )
+
+
+def folders(*names: str) -> list[str]:
+    """Return those of the folders below tests/ that hold tests."""
+    return [f"tests/{name}" for name in names if any((ROOT / "tests" / name).rglob("test_*.py"))]
+
+
+def notebooks(*, strict: bool) -> list[str]:
+    """Return the notebooks that are compared, or (numbered from 90) those that hold widgets and are only executed."""
+    found = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    return [str(path.relative_to(ROOT)) for path in found if path.name.startswith("9") != strict]
+
+
+# ---- the quick tier ----
+
+
+@nox.session(tags=["quick", "ci"])
+def lint(session: nox.Session) -> None:
+    """Check style, format, types and spelling."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
+    session.run("mypy")
+
+
+@nox.session(tags=["quick"])
+def unit(session: nox.Session) -> None:
+    """Run the fast unit tests."""
+    install(session, "test")
+    pytest(session, "-m", "not slow and not nightly and not parity and not performance and not hardware", "tests/unit")
+
+
+# ---- the rest of the ci tier, the longest last ----
+
+
+@nox.session(tags=["ci"])
+def hygiene(session: nox.Session) -> None:
+    """Check the workflows, the container file and the shell scripts; needs no network."""
+    session.install(*nox.project.dependency_groups(PROJECT, "hygiene"))
+    workflows = [str(path.relative_to(ROOT)) for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
+    session.run("zizmor", "--offline", "--no-progress", ".github")
+    session.run("shellcheck", ".ci/run")
+    session.run("hadolint", "Dockerfile")
+
+
+@nox.session(tags=["ci"])
+def firmware(session: nox.Session) -> None:
+    """Rebuild the prebuilt firmware and compare it byte for byte."""
+    install(session, "firmware")
+    prebuilt = ROOT / "edgeprof" / "firmware" / "prebuilt"
+    boards = json.loads((prebuilt / "manifest.json").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        for board, entry in boards.items():
+            session.run("python", "-m", "edgeprof.firmware.build", board, "--out", folder)
+            if Path(folder, entry["file"]).read_bytes() != (prebuilt / entry["file"]).read_bytes():
+                session.error(
+                    f"{entry['file']} is not what its sources make: python -m edgeprof.firmware.build {board}"
+                )
+        if json.loads(Path(folder, "manifest.json").read_text(encoding="utf-8")) != boards:
+            session.error("prebuilt/manifest.json does not describe the images that lie beside it.")
+
+
+@nox.session(tags=["ci"])
+def wheel(session: nox.Session) -> None:
+    """Build the packages, install the wheel into an empty environment, run the demo outside of the clone."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder, ".")
+        (built,) = Path(folder).glob("*.whl")
+        names = zipfile.ZipFile(built).namelist()
+        session.log(f"{built.name}: {built.stat().st_size / 1e6:.1f} MB in {len(names)} files")
+        if built.stat().st_size > MAX_WHEEL_BYTES:
+            session.error(f"The wheel is larger than {MAX_WHEEL_BYTES / 1e6:.0f} MB.")
+        if stray := [n for n in names if ".ipynb_checkpoints" in n or "__pycache__" in n or n.startswith("tests/")]:
+            session.error(f"The wheel holds what it must not: {stray}")
+        session.run(
+            "python", "-m", "venv", "--without-pip" if session.venv_backend == "uv" else "--clear", f"{folder}/env"
+        )
+        python = next(p for p in (Path(folder, "env/bin/python"), Path(folder, "env/Scripts/python.exe")) if p.exists())
+        if session.venv_backend == "uv":
+            session.run_install("uv", "pip", "install", "--quiet", "--python", str(python), str(built), external=True)
+        else:
+            session.run_install(str(python), "-m", "pip", "install", "--quiet", str(built), external=True)
+        out = Path(folder, "demo-out")
+        session.chdir(folder)
+        session.run(str(python.with_name("edgeprof")), "demo", "--out", str(out), external=True)
+        expect_demo(session, out)
+
+
+@nox.session(tags=["ci"])
+def demo(session: nox.Session) -> None:
+    """Run the demo in the clone; its report stays in demo-out/."""
+    install(session)
+    session.run("edgeprof", "demo", "--out", "demo-out")
+    expect_demo(session, ROOT / "demo-out")
+
+
+def expect_demo(session: nox.Session, out: Path) -> None:
+    """Check that a demo left a report and results."""
+    json.loads((out / "results.json").read_text(encoding="utf-8"))
+    if "</html>" not in (out / "report.html").read_text(encoding="utf-8"):
+        session.error(f"{out / 'report.html'} is not a whole page.")
+
+
+@nox.session(name="notebooks", python=PYTHONS, tags=["ci"])
+def notebooks_session(session: nox.Session) -> None:
+    """Execute the notebooks: outputs compared on the pinned stack, only executed on other Pythons."""
+    matrix(session)
+    pinned = session.python == REQUIRED[0]
+    install(session, "test", constraints=pinned)
+    same, widgets = notebooks(strict=True), notebooks(strict=False)
+    if not same:
+        not_run(session, session.name, "There is no notebook in notebooks/.")
+        return
+    sanitize = ROOT / "tests" / "notebooks" / "sanitize.cfg"
+    also = [f"--nbval-sanitize-with={sanitize}"] if sanitize.exists() else []
+    common = ("--nbval-current-env", "-p", "no:cacheprovider")
+    if pinned:
+        if widgets:
+            pytest(session, "--nbval-lax", *common, *widgets)
+        pytest(session, "--nbval", *common, *also, *same)
+    else:
+        pytest(session, "--nbval-lax", *common, *same, *widgets)
+
+
+@nox.session(python=PYTHONS[::-1], tags=["ci"])
+def tests(session: nox.Session) -> None:
+    """Run the unit, contract, integration and notebook tests, slow ones included."""
+    matrix(session)
+    install(session, "test")
+    if not shutil.which("gcc") and not shutil.which("cc"):
+        not_run(
+            session, f"{session.name}, the firmware's C tests", "Install a C compiler: apt-get install gcc libc6-dev."
+        )
+    pytest(session, *folders("unit", "contract", "integration", "notebooks"))
+
+
+# ---- the nightly tier ----
+
+
+@nox.session(tags=["nightly"])
+def nightly(session: nox.Session) -> None:
+    """Run the tests that take minutes."""
+    install(session, "test")
+    pytest(session, "-m", "nightly", "tests")
+
+
+@nox.session(tags=["nightly"])
+def performance(session: nox.Session) -> None:
+    """Measure time and memory on this machine; run it alone."""
+    install(session, "test")
+    pytest(session, "-m", "performance", "tests/performance")
+
+
+@nox.session(tags=["nightly"])
+def parity(session: nox.Session) -> None:
+    """Compare the reference firmware with llama.cpp, which is compiled here (some minutes, once)."""
+    if not shutil.which("g++") and not shutil.which("c++"):
+        not_run(session, "parity", "Install a C++ compiler: apt-get install g++.")
+        return
+    install(session, "test", "parity")
+    pytest(session, "-m", "parity", "tests")
+
+
+@nox.session(python=REQUIRED[0], reuse_venv=False, tags=["nightly"])
+def floors(session: nox.Session) -> None:
+    """Run the unit tests with the oldest dependencies that pyproject.toml allows."""
+    if session.venv_backend != "uv":
+        not_run(session, "floors", "pip cannot choose the oldest versions: install uv.")
+        return
+    install_args = nox.project.dependency_groups(PROJECT, "test")
+    session.install("--resolution", "lowest-direct", "-e", ".", *install_args)
+    pytest(session, *folders("unit", "contract"))
+
+
+# ---- security, and what is made rather than checked ----
+
+
+@nox.session(tags=["security"])
+def security(session: nox.Session) -> None:
+    """Look for dangerous code (bandit) and for known faults in the dependencies (pip-audit)."""
+    install(session, "security")
+    session.run("bandit", "--quiet", "--recursive", "--configfile", "pyproject.toml", "edgeprof")
+    report = Path(session.create_tmp()).resolve() / "pip-audit.json"
+    report.unlink(missing_ok=True)
+    # Without --strict, which writes no report when it gives up; what it would give up for is judged here.
+    args = ["--skip-editable", "--progress-spinner=off", "--format=json", f"--output={report}"]
+    session.run("pip-audit", *args, success_codes=[0, 1], silent=True)
+    listed = json.loads(report.read_text(encoding="utf-8"))["dependencies"] if report.exists() else []
+    listed = [entry for entry in listed if entry["name"] != "edgeprof"]
+    audited = [entry for entry in listed if "vulns" in entry]
+    faulty = [f"{e['name']} {e['version']}: {', '.join(v['id'] for v in e['vulns'])}" for e in audited if e["vulns"]]
+    session.log(f"pip-audit: {len(audited)} of {len(listed)} packages audited, {len(faulty)} with known faults")
+    if faulty:
+        session.error("Known faults: " + "; ".join(faulty))
+    if not audited or len(audited) < len(listed):
+        reason = "The advisory service did not know them or could not be asked. Run it where it can be reached."
+        not_run(session, f"pip-audit of {len(listed) - len(audited)} packages", reason, always=not HOSTED)
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Write notebooks/constraints.txt anew; then look at what changes in the notebooks' outputs."""
+    wanted = [*PROJECT["project"]["dependencies"], *nox.project.dependency_groups(PROJECT, "test")]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "in.txt").write_text("\n".join(wanted), encoding="utf-8")
+        flags = (
+            "--universal",
+            "--upgrade",
+            "--no-header",
+            "--no-annotate",
+            "--no-emit-index-url",
+            "--no-emit-find-links",
+        )
+        command = ("uv", "pip", "compile", "--quiet", *flags, f"--python-version={REQUIRED[0]}")
+        session.install("uv")
+        session.run(*command, f"--output-file={folder}/out.txt", f"{folder}/in.txt")
+        head = "# The one stack that the notebooks' stored outputs are compared under (strict nbval).\n"
+        text = head + "# Made by: nox -s constraints\n" + Path(folder, "out.txt").read_text(encoding="utf-8")
+        (ROOT / CONSTRAINTS).write_text(text, encoding="utf-8")
