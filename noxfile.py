@@ -281,11 +281,7 @@ def notebooks_session(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the unit, contract, integration and notebook tests, slow ones included."""
     matrix(session)
-    install(session, "test")
-    if not shutil.which("gcc") and not shutil.which("cc"):
-        not_run(
-            session, f"{session.name}, the firmware's C tests", "Install a C compiler: apt-get install gcc libc6-dev."
-        )
+    install(session, "test", "firmware")
     pytest(session, *folders("unit", "contract", "integration", "notebooks"))
 
 
@@ -295,7 +291,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(tags=["nightly"])
 def nightly(session: nox.Session) -> None:
     """Run the tests that take minutes."""
-    install(session, "test")
+    install(session, "test", "firmware")
     pytest(session, "-m", "nightly", "tests")
 
 
@@ -313,7 +309,7 @@ def parity(session: nox.Session) -> None:
         not_run(session, "parity", "Install a C++ compiler: apt-get install g++.")
         return
     install(session, "test", "parity")
-    pytest(session, "-m", "parity", "tests")
+    pytest(session, "-m", "parity", "tests/parity")
 
 
 @nox.session(python=REQUIRED[0], reuse_venv=False, tags=["nightly"])
@@ -350,6 +346,13 @@ def security(session: nox.Session) -> None:
     if not audited or len(audited) < len(listed):
         reason = "The advisory service did not know them or could not be asked. Run it where it can be reached."
         not_run(session, f"pip-audit of {len(listed) - len(audited)} packages", reason, always=not HOSTED)
+
+
+@nox.session(python=REQUIRED[0])
+def refresh(session: nox.Session) -> None:
+    """Execute the notebooks anew on the pinned stack and store their outputs; then look at what changed."""
+    install(session, "test", constraints=True)
+    session.run("python", "tests/notebooks/refresh.py", *notebooks(strict=True))
 
 
 @nox.session

@@ -54,8 +54,10 @@ def verify(path: str | Path) -> list[Finding]:
     for capture in captures_in(Path(path)):
         try:
             findings += _verify_capture(capture)
-        except (EdgeprofError, ValueError, KeyError) as error:
+        except EdgeprofError as error:
             findings.append(Finding(str(capture), str(error)))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            findings.append(Finding(str(capture), f"cannot be checked: {error!r}"))
     return findings
 
 

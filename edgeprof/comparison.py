@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from edgeprof import units
-from edgeprof.display import html_table, text_table
+from edgeprof.display import html_table, terminal_text, text_table
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
-from edgeprof.metrics import EXACT_CLOCKS, TOKEN_COLUMNS, measure_runs
+from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS, measure_runs
 from edgeprof.stats import Interval, paired_interval, verdict
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ __all__ = ["SMALLEST_COST_EFFECT", "SMALLEST_PERPLEXITY_EFFECT", "Comparison", "
 
 SMALLEST_COST_EFFECT = 0.02
 SMALLEST_PERPLEXITY_EFFECT = 0.01
-_IDENTITY = ("board", "model", "quant")
-_EMULATOR = ("clock", "emulator", "emulator_version", "emulator_flags")
+_ALIKE = ("clock", "emulator", "emulator_version", "emulator_flags")
 _MEANS = (
     "prefill_ticks_per_token", "decode_ticks_per_token", "ttft_ticks", "itl_p50_ticks", "itl_p95_ticks",
     "itl_p99_ticks", "position_slope_ticks", "decode_nominal_tok_s", "decode_tok_s",
@@ -60,14 +59,13 @@ class Comparison:
     def formatted(self) -> pd.DataFrame:
         """Return the table as strings with units in the header, as people read it."""
         t = self.table
-        text = {column: t[column].fillna("unknown").astype(str) for column in self.by}
+        text: dict[str, Any] = {column: t[column].fillna("unknown").astype(str) for column in self.by}
         text |= {
             "bits/weight": t["bits_per_weight"].map(units.significant),
             "size": t["model_bytes"].map(units.iec),
             "RAM needed": t["ram_needed_bytes"].map(units.iec),
             "decode [tick/token]": t["decode_ticks_per_token"].map(units.si),
-            "cost vs baseline": t["cost_ratio"].map(units.ratio),
-            "cost": t["cost_verdict"],
+            "cost": [_cost(*row) for row in zip(t["cost_ratio"], t["cost_verdict"], strict=True)],
             "TTFT [tick]": t["ttft_ticks"].map(units.si),
             "ITL p95 [tick]": t["itl_p95_ticks"].map(units.si),
             "perplexity": t["perplexity"].map(lambda v: units.significant(v, 5)),
@@ -85,7 +83,7 @@ class Comparison:
         return pd.DataFrame(text)
 
     def __repr__(self) -> str:
-        return "\n".join([text_table(self.formatted()), *(f"note: {n}" for n in self.notes)])
+        return "\n".join([text_table(self.formatted()), *(f"note: {terminal_text(n, 1000)}" for n in self.notes)])
 
     def _repr_html_(self) -> str:
         return html_table(self.formatted(), " ".join(self.notes))
@@ -97,7 +95,13 @@ def _change(mean: float, low: float, high: float) -> str:
         return units.UNKNOWN
     a, b, c = (np.expm1(v) for v in (mean, low, high))
     places = 2 if abs(a) < 1 else 0
-    return f"{units.percent(a, places)} [{units.percent(b, places)}, {units.percent(c, places)}]"
+    low_text, high_text = (units.percent(v, places).removesuffix(" %") for v in (b, c))
+    return f"{units.percent(a, places)} [{low_text}, {high_text}]"
+
+
+def _cost(ratio: float, judged: str) -> str:
+    """Return a ratio with its verdict: ``0.552× better``."""
+    return judged if ratio != ratio or judged == "baseline" else f"{units.ratio(ratio)} {judged}"
 
 
 def compare(
@@ -112,8 +116,9 @@ def compare(
     by
         Columns of ``runs`` that tell groups apart. The board always does; so does the model where there are several.
     baseline
-        What the others are compared with: a value of the first column of ``by``, or column to value. By default, on
-        each board, the group with the most bits per weight (the first by name where several have them).
+        What the others are compared with: a value of the first column of ``by`` that is not the board or the model, or
+        column to value. By default, on each board, the group with the most bits per weight (the first by name where
+        several have them).
 
     Raises
     ------
@@ -139,26 +144,17 @@ def compare(
     key = ["board", *(c for c in columns if c != "board")]
     _refuse_unlike(done)
     tokens = dataset.table("tokens", [*TOKEN_COLUMNS])
-    measured = done.merge(
-        measure_runs(done, tokens).drop(columns=list(_CONSTANTS)), on="run_id", validate="one_to_one"
-    )
+    measured = done.merge(measure_runs(done, tokens).drop(columns=list(_CONSTANTS)), on="run_id", validate="one_to_one")
     labelled = tokens.merge(done[["run_id", *key, "prompt_id", "kind"]].drop_duplicates(), on="run_id")
-    groups = {
-        tuple("" if pd.isna(v) else v for v in name): part
-        for name, part in measured.groupby(key, dropna=False, sort=True)
-    }
-    parts = {
-        tuple("" if pd.isna(v) else v for v in name): part
-        for name, part in labelled.groupby(key, dropna=False, sort=True)
-    }
+    groups, parts = _grouped(measured, key), _grouped(labelled, key)
     bases = _baselines(groups, key, baseline)
     rows, notes = [], []
     for name, group in groups.items():
         base = bases[name[0]]
         rows.append(
-            dict(zip(key, name, strict=True))
+            {column: group[column].iloc[0] for column in key}
             | {"is_baseline": name == base}
-            | _summary(group)
+            | _summary(group, parts.get(name))
             | _against(group, parts.get(name), groups[base], parts.get(base), name == base)
         )
     table = pd.DataFrame(rows)
@@ -170,10 +166,18 @@ def compare(
     return Comparison(table, shown, {b: v[1:] for b, v in bases.items()}, tuple(notes))
 
 
+def _grouped(rows: pd.DataFrame, key: list[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Return the groups by name, unknown as an empty text."""
+    found = rows.groupby(key, dropna=False, sort=True)
+    return {tuple("" if pd.isna(v) else str(v) for v in name): part for name, part in found}  # type: ignore[call-overload]
+
+
 def _refuse_unlike(runs: pd.DataFrame) -> None:
     for board, part in runs.groupby("board", dropna=False):
-        for column in _EMULATOR:
-            found = sorted({str(v) for v in part[column].dropna()})
+        for column in _ALIKE:
+            # An unknown clock is not another one; no emulator is another one than any.
+            values = part[column].dropna() if column == "clock" else part[column].fillna("none")
+            found = sorted({str(v) for v in values})
             if len(found) > 1:
                 raise NotComparableError(
                     f"Runs of board {board!r} cannot be compared: {column} differs ({', '.join(found)}). Counts of one "
@@ -186,21 +190,23 @@ def _baselines(
     groups: dict[tuple[str, ...], pd.DataFrame], key: list[str], wanted: str | Mapping[str, str] | None
 ) -> dict[str, tuple[str, ...]]:
     """Return each board's baseline group."""
-    column = next((c for c in reversed(key) if c not in ("board", "model")), key[-1])
-    want = {column: wanted} if isinstance(wanted, str) else dict(wanted or {})
+    column = next((c for c in key if c not in ("board", "model")), key[-1])
+    want = {column: wanted} if isinstance(wanted, str) else {c: str(v) for c, v in (wanted or {}).items()}
     for name in want:
         if name not in key:
             raise unknown_name("column of the comparison", name, key)
     bases: dict[str, tuple[str, ...]] = {}
-    for board in {name[0] for name in groups}:
+    for board in sorted({name[0] for name in groups}):
         mine = {n: g for n, g in groups.items() if n[0] == board}
         fits = {n: g for n, g in mine.items() if (g["status"] == "ok").any()} or mine
         chosen = [n for n in fits if all(n[key.index(c)] == v for c, v in want.items())]
         if not chosen:
-            column, value = next(iter(want.items()))
-            known = {n[key.index(column)] for n in fits}
-            if value not in known:
-                raise unknown_name(f"baseline {column}", value, known)
+            if any(all(n[key.index(c)] == v for c, v in want.items()) for n in mine):
+                raise NotComparableError(f"The baseline {want} does not fit on board {board!r}; choose another one.")
+            for column, value in want.items():
+                known = {n[key.index(column)] for n in fits}
+                if value not in known:
+                    raise unknown_name(f"baseline {column}", value, known, f"Board: {board!r}.")
             raise UsageError(f"No group of board {board!r} has {want}.")
 
         def bits(name: tuple[str, ...]) -> float:
@@ -211,14 +217,14 @@ def _baselines(
     return bases
 
 
-def _summary(group: pd.DataFrame) -> dict[str, Any]:
+def _summary(group: pd.DataFrame, tokens: pd.DataFrame | None) -> dict[str, Any]:
     ok = group[group["status"] == "ok"]
     row: dict[str, Any] = {"runs": len(ok), "clock": group["clock"].iloc[0]}
     row |= {name: group[name].dropna().max() if group[name].notna().any() else np.nan for name in _CONSTANTS}
     row |= {name: ok[name].mean() for name in _MEANS}
-    nll = ok["nll_mean"].dropna()
-    row["perplexity"] = float(np.exp(nll.mean())) if len(nll) else np.nan
-    row["frames_lost"] = int(group["frames_lost"].fillna(0).sum())
+    perplexity = None if tokens is None else METRICS["perplexity"].compute(None, tokens)
+    row["perplexity"] = np.nan if perplexity is None else perplexity
+    row["frames_lost"] = float(group["frames_lost"].sum()) if group["frames_lost"].notna().any() else np.nan
     row["status"] = "ok" if len(ok) == len(group) else ("does not fit" if ok.empty else f"{len(ok)} of {len(group)} ok")
     return row
 
@@ -239,7 +245,7 @@ def _against(
         return nothing | {"cost_ratio": cost, "cost_passes": passes, "cost_verdict": "baseline", "nll_difference": 0.0,
                           "quality_verdict": "baseline"}  # fmt: skip
     row = nothing | {"cost_ratio": cost, "cost_passes": passes}
-    if passes:
+    if passes and cost == cost:
         row["cost_verdict"] = _judge_cost(cost, str(group["clock"].iloc[0]))
     if isinstance(quality, str):
         row["quality_verdict"] = quality
@@ -267,7 +273,7 @@ def cost_ratio(candidate: pd.DataFrame, baseline: pd.DataFrame) -> tuple[float, 
     a, b = (
         part[part["phase"] == "decode"].groupby(index)["ticks"].mean().astype(float) for part in (candidate, baseline)
     )
-    both = pd.concat([a, b], axis=1, keys=["candidate", "baseline"], join="inner")
+    both = pd.concat([a, b], axis=1, keys=["candidate", "baseline"], join="inner").dropna()
     total = float(both["baseline"].sum())
     return (float(both["candidate"].sum()) / total if total else float("nan")), len(both)
 
@@ -284,8 +290,9 @@ def paired_nll(candidate: pd.DataFrame, baseline: pd.DataFrame) -> Interval | st
     both = a.join(b, how="inner", lsuffix="_candidate", rsuffix="_baseline")
     if both.empty or (both["next_id_candidate"] != both["next_id_baseline"]).any():
         return "not comparable: other tokens"
-    difference = both["nll_candidate"] - both["nll_baseline"]
-    return paired_interval(difference.groupby(["prompt_id", "window"]).mean().to_numpy(float))
+    difference = (both["nll_candidate"] - both["nll_baseline"]).dropna()
+    windows = difference.groupby(["prompt_id", "window"]).mean()
+    return paired_interval(windows.to_numpy(float)) or verdict(None, SMALLEST_PERPLEXITY_EFFECT)
 
 
 def _notes(runs: pd.DataFrame, bases: dict[str, tuple[str, ...]], key: list[str]) -> list[str]:
@@ -299,9 +306,12 @@ def _notes(runs: pd.DataFrame, bases: dict[str, tuple[str, ...]], key: list[str]
         )
         base = " · ".join(str(v) for v in bases["" if pd.isna(board) else str(board)][1:])
         notes.append(f"Board {board} ({where}): a tick counts {tick}. Baseline: {base}.")
+    lost = int(runs["frames_lost"].fillna(0).sum())
+    if lost:
+        notes.append(f"{lost:,} frames of these runs were sent and did not arrive: what they held is missing.")
     notes.append(
-        f"Cost: better or worse beyond {100 * SMALLEST_COST_EFFECT:g} %, exact on clocks that count. Quality: change of "
-        "perplexity on the same text, paired by window; better or worse if the whole 95 % interval lies beyond "
+        f"Cost: better or worse beyond {100 * SMALLEST_COST_EFFECT:g} %, exact on clocks that count. Quality: change "
+        "of perplexity on the same text, paired by window; better or worse if the whole 95 % interval lies beyond "
         f"{100 * SMALLEST_PERPLEXITY_EFFECT:g} %."
     )
     return notes

@@ -8,23 +8,27 @@ from __future__ import annotations
 import html
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Table", "html_table", "html_text", "mpl_text", "terminal_text", "text_table"]
 
 LONGEST = 80
+# Control, format (bidirectional overrides too), surrogate, private, and the two that end a line or paragraph.
+_HARMFUL = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 
 def terminal_text(text: object, longest: int = LONGEST) -> str:
     """Return text without control characters (no escape sequence reaches the terminal), cut to a length."""
-    clean = "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c for c in str(text))
+    clean = "".join("�" if unicodedata.category(c) in _HARMFUL else c for c in str(text))
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
 def mpl_text(text: object, longest: int = 40) -> str:
     """Return text that matplotlib shows as it is: no mathtext from ``$``, no label hidden by a leading ``_``."""
-    clean = terminal_text(text, longest).replace("\\", "\\\\").replace("$", r"\$")
+    clean = terminal_text(text, longest).replace("$", r"\$")
     return f"\u200a{clean}" if clean.startswith("_") else clean
 
 
@@ -37,7 +41,7 @@ def text_table(frame: pd.DataFrame) -> str:
     """Return a table of strings for a terminal: columns aligned, numbers to the right."""
     if frame.empty:
         return "(none)"
-    columns = [[str(name), *(terminal_text(v) for v in frame[name])] for name in frame.columns]
+    columns = [[terminal_text(name), *map(terminal_text, frame[name])] for name in frame.columns]
     lines = []
     widths = [max(map(len, column)) for column in columns]
     for i, row in enumerate(zip(*columns, strict=True)):

@@ -99,7 +99,8 @@ def _answers(request: int) -> Callable[[wire.Frame], bool]:
 
 
 def _run_end(frame: wire.Frame) -> bool:
-    return frame.type == wire.Type.RUN_END
+    # A board that idles has ended its run: should RUN_END be lost, its next heartbeat says so.
+    return frame.type == wire.Type.RUN_END or (frame.type == wire.Type.HEARTBEAT and not frame.run)
 
 
 def converse(
@@ -163,7 +164,8 @@ def _score(
     job: Evaluation, ids: _Requests, outcome: Outcome, name: str, idle: float,
     advance: Callable[[int], None] | None,
 ) -> Generator[Ask, wire.Frame | None, None]:  # fmt: skip
-    n_ctx = int(outcome.hello.get("n_ctx", "0"))
+    said = outcome.hello.get("n_ctx", "")
+    n_ctx = int(said) if said.isascii() and said.isdigit() else 0
     if n_ctx < 2:
         raise DeviceError(f"{name} did not say its context length (n_ctx) in HELLO, which scoring needs.")
     windows = job.windows(n_ctx)

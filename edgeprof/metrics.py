@@ -41,12 +41,15 @@ class Metric:
 
 
 def _phase(tokens: pd.DataFrame, name: str) -> pd.DataFrame:
-    return tokens[tokens["phase"] == name]
+    """Return the passes of a phase whose cost is known."""
+    return tokens[(tokens["phase"] == name) & tokens["ticks"].notna()]
 
 
 def _prefill(run: Any, tokens: pd.DataFrame) -> float | None:
     part = _phase(tokens, "prefill")
-    return float(part["ticks"].sum() / part["n_batch"].sum()) if len(part) else None
+    part = part[part["n_batch"].notna()]
+    count = int(part["n_batch"].sum())
+    return float(part["ticks"].sum()) / count if count else None
 
 
 def _decode(run: Any, tokens: pd.DataFrame) -> float | None:
@@ -55,11 +58,23 @@ def _decode(run: Any, tokens: pd.DataFrame) -> float | None:
 
 
 def _ttft(run: Any, tokens: pd.DataFrame) -> float | None:
-    part = _phase(tokens, "prefill")
-    if part.empty or part["ticks_start"].isna().any() or part["n_batch"].sum() < (0 if pd.isna(run.n_prompt) else run.n_prompt):
+    part = tokens[tokens["phase"] == "prefill"]
+    if part.empty:
         return None
-    last = part.iloc[-1]
+    last, decode = part.iloc[-1], tokens[tokens["phase"] == "decode"]
+    if not pd.isna(run.n_prompt):
+        whole = part["n_batch"].sum() >= run.n_prompt
+    else:  # the prompt's length was not said: the first decode pass tells where it ended
+        whole = len(decode) and bool(_follows(pd.concat([part.iloc[-1:], decode.iloc[:1]]))[0])
+    if not whole or pd.isna(last["ticks_start"]) or pd.isna(last["ticks"]):
+        return None
     return float(last["ticks_start"] + last["ticks"])
+
+
+def _follows(passes: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Tell, for each pass but the first, whether it comes right after the one before it, nothing lost between."""
+    step = np.diff(passes["position"].to_numpy(np.int64))
+    return np.asarray((step == 1) | (step == passes["n_batch"].fillna(1).to_numpy(np.int64)[:-1]), np.bool_)
 
 
 def itl_ticks(tokens: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -69,12 +84,10 @@ def itl_ticks(tokens: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
     pass one more. A gap in the positions (a lost frame) gives no value, rather than a long one.
     """
     made = tokens[tokens["phase"].isin(["prefill", "decode"])]
-    made = made[made["ticks_start"].notna()]
+    made = made[made["ticks_start"].notna() & made["ticks"].notna()]
     ends = (made["ticks_start"] + made["ticks"]).to_numpy(np.int64)
-    position = made["position"].to_numpy(np.int64)
-    decode = (made["phase"] == "decode").to_numpy()
-    keep = decode[1:] & (np.diff(position) == 1)
-    return np.diff(ends)[keep]
+    decode = (made["phase"] == "decode").to_numpy(bool)
+    return np.diff(ends)[decode[1:] & _follows(made)]
 
 
 def _itl(quantile: float) -> Callable[[Any, pd.DataFrame], float | None]:
@@ -87,7 +100,7 @@ def _itl(quantile: float) -> Callable[[Any, pd.DataFrame], float | None]:
 
 def _slope(run: Any, tokens: pd.DataFrame) -> float | None:
     part = _phase(tokens, "decode")
-    if len(part) < 8:
+    if part["position"].nunique() < 8:
         return None
     slope, _ = np.polyfit(part["position"].to_numpy(float), part["ticks"].to_numpy(float), 1)
     return float(1000 * slope)
@@ -111,26 +124,28 @@ def _column(name: str) -> Callable[[Any, pd.DataFrame], float | None]:
     return compute
 
 
+def _hz(run: Any, *, nominal: bool) -> float | None:
+    """Return the clock's rate, or nominally the core's; None where there is none, or what was said is not one."""
+    hz = run.board_clock_hz if nominal else run.tick_hz
+    if pd.isna(hz) or not 0 < hz < np.inf or (nominal and run.clock not in EXACT_CLOCKS):
+        return None
+    return float(hz)
+
+
 def _rate(ticks: Callable[[Any, pd.DataFrame], float | None], *, nominal: bool) -> Callable[..., float | None]:
-    """Return tokens per second from ticks per token, by the clock's rate or nominally by the core's."""
+    """Return tokens per second from ticks per token."""
 
     def compute(run: Any, tokens: pd.DataFrame) -> float | None:
-        hz = run.board_clock_hz if nominal else run.tick_hz
-        if pd.isna(hz) or (nominal and run.clock not in EXACT_CLOCKS):
-            return None
-        per_token = ticks(run, tokens)
-        return float(hz) / per_token if per_token else None
+        hz, per_token = _hz(run, nominal=nominal), ticks(run, tokens)
+        return hz / per_token if hz and per_token else None
 
     return compute
 
 
 def _milliseconds(*, nominal: bool) -> Callable[..., float | None]:
     def compute(run: Any, tokens: pd.DataFrame) -> float | None:
-        hz = run.board_clock_hz if nominal else run.tick_hz
-        if pd.isna(hz) or (nominal and run.clock not in EXACT_CLOCKS):
-            return None
-        value = _ttft(run, tokens)
-        return None if value is None else 1000 * value / float(hz)
+        hz, value = _hz(run, nominal=nominal), _ttft(run, tokens)
+        return 1000 * value / hz if hz and value is not None else None
 
     return compute
 
@@ -184,9 +199,9 @@ def measure_runs(runs: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:
     """
     order = ["window", "position"]
     empty = tokens.iloc[:0]
-    by_run = {key: part.sort_values(order, kind="stable") for key, part in tokens.groupby("run_id", sort=False)}
+    by_run = {str(key): part.sort_values(order, kind="stable") for key, part in tokens.groupby("run_id", sort=False)}
     rows = [
-        {"run_id": run.run_id} | {n: m.compute(run, by_run.get(run.run_id, empty)) for n, m in METRICS.items()}
+        {"run_id": run.run_id} | {n: m.compute(run, by_run.get(str(run.run_id), empty)) for n, m in METRICS.items()}
         for run in runs.itertuples(index=False)
     ]
     frame = pd.DataFrame(rows, columns=["run_id", *METRICS])

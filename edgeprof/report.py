@@ -1,15 +1,14 @@
 """Reports: a notebook run by papermill with checked parameters, as an HTML file that opens offline.
 
-papermill only warns of an unknown parameter and checks no types; here both are errors. The HTML has no code cells, no
-widgets and no address outside of itself. Beside it lies ``results.json``: what the notebook recorded, the parameters,
-the version and the digests of what was read.
+papermill only warns of an unknown parameter and checks no types; here both are errors. Beside the page
+(:mod:`edgeprof.page`) lies ``results.json``: what the notebook recorded, the parameters, the version and the digests of
+what was read.
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import html
 import json
 import os
 import re
@@ -18,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeprof import reference
 from edgeprof._version import __version__
 from edgeprof.errors import ReportError, StorageError, UsageError, unknown_name
 from edgeprof.layout import MANIFEST, file_sha256, write_json
+from edgeprof.page import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,17 +92,25 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
     try:
         content = json.loads(notebook.read_text(encoding="utf-8"))
         cells = [c for c in content["cells"] if "parameters" in c.get("metadata", {}).get("tags", [])]
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        found = papermill.inspect_notebook(str(notebook)) if cells else {}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ReportError(f"{notebook} is not a notebook that can be read: {error!r}.") from error
     if not cells:
         raise ReportError(
-            f"{notebook} has no parameters cell. Tag the cell with its settings `parameters` (in JupyterLab: the gear on "
-            "the right, Common Tools, Cell Tags)."
+            f"{notebook} has no parameters cell. Tag the cell with its settings `parameters` (in JupyterLab: the gear "
+            "on the right, Common Tools, Cell Tags)."
         )
-    found = papermill.inspect_notebook(str(notebook))
-    return {
-        name: Parameter(name, p["inferred_type_name"], p["default"], p["help"] or "") for name, p in found.items()
-    }
+    return {name: Parameter(name, _type_of(p), p["default"], p["help"] or "") for name, p in found.items()}
+
+
+def _type_of(declared: Mapping[str, Any]) -> str:
+    """Return the type that a parameter is annotated with, or else that of its default."""
+    if declared["inferred_type_name"] != "None":
+        return str(declared["inferred_type_name"])
+    try:
+        return type(ast.literal_eval(declared["default"])).__name__
+    except (ValueError, SyntaxError):
+        return "any"
 
 
 def checked(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,22 +136,34 @@ def _cast(name: str, value: Any, kind: str) -> Any:
 
     inner = re.fullmatch(r"list\[(\w+)\]", kind)
     if inner:
-        items = [i.strip() for i in value.split(",") if i.strip()] if isinstance(value, str) else list(value)
+        items = [i.strip() for i in value.split(",") if i.strip()] if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)):
+            raise wrong()
         return [_cast(name, item, inner[1]) for item in items]
     if kind not in _CASTS:
-        return value
+        return _literal(value)
     if kind == "bool":
         if isinstance(value, bool):
             return value
         if str(value).lower() in ("true", "false"):
             return str(value).lower() == "true"
         raise wrong()
-    if isinstance(value, bool):
+    if kind == "str":
+        return str(value)
+    number = _literal(value)
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise wrong()
+    if kind == "int" and isinstance(number, float) and not number.is_integer():
+        raise wrong()
+    return _CASTS[kind](number)
+
+
+def _literal(value: Any) -> Any:
+    """Return what a text says in Python's own spelling, or the text itself."""
     try:
-        return _CASTS[kind](ast.literal_eval(value) if kind != "str" and isinstance(value, str) else value)
-    except (ValueError, SyntaxError, TypeError) as error:
-        raise wrong() from error
+        return ast.literal_eval(value.strip()) if isinstance(value, str) else value
+    except (ValueError, SyntaxError):
+        return value
 
 
 def inputs_digest(data: str | Path) -> str:
@@ -189,39 +210,63 @@ def make_report(notebook: Path, out: Path, given: Mapping[str, Any]) -> Report:
     ReportError
         A cell failed: the message says which, with which parameters, and where the executed notebook is.
     StorageError
-        The folder cannot be written.
+        The folder cannot be written, or there is no such data set.
     """
-    values = checked(notebook, given)
-    if "output_dir" in parameters_of(notebook):
-        values.setdefault("output_dir", str(out.absolute()))
+    declared, values = parameters_of(notebook), checked(notebook, given)
+    if "output_dir" in values:
+        raise UsageError("The parameter 'output_dir' is the report's own folder: choose it with --out.")
+    if "output_dir" in declared:
+        values["output_dir"] = str(out.absolute())
     if values.get("data"):
-        values["data"] = values["data"] if "://" in values["data"] else str(Path(values["data"]).absolute())
-    try:
+        values["data"] = _found(values["data"])
+    executed, page, results, partial = (out / n for n in ("notebook.ipynb", "report.html", "results.json", _PARTIAL))
+    with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        (out / _PARTIAL).unlink(missing_ok=True)
-        executed = out / "notebook.ipynb"
+        for old in (page, results, partial):  # if this one fails, nobody takes the last one for it
+            old.unlink(missing_ok=True)
         executed.write_bytes(b"")
-    except OSError as error:
-        raise StorageError(f"{out} cannot be written ({error.strerror}). Choose another folder with --out.") from error
     _execute(notebook, executed, values)
-    page = out / "report.html"
-    page.write_text(to_html(executed), encoding="utf-8")
-    partial = out / _PARTIAL
-    recorded = json.loads(partial.read_text(encoding="utf-8")) if partial.exists() else {}
-    partial.unlink(missing_ok=True)
+    with _writing(out):
+        page.write_text(to_html(executed), encoding="utf-8")
+        recorded = json.loads(partial.read_text(encoding="utf-8")) if partial.exists() else {}
+        partial.unlink(missing_ok=True)
     data = str(values.get("data", ""))
     write_json(
-        out / "results.json",
+        results,
         {
             "results_version": RESULTS_VERSION,
             "edgeprof_version": __version__,
             "notebook": {"name": notebook.stem, "sha256": file_sha256(notebook)},
             "parameters": {k: v for k, v in values.items() if k != "output_dir"},
-            "inputs": {"data": data, "sha256": inputs_digest(data) if data and "://" not in data else None},
+            "inputs": {"data": data, "sha256": _digest_of(data, declared)},
             "results": recorded,
         },
     )
-    return Report(page, out / "results.json", executed)
+    return Report(page, results, executed)
+
+
+def _found(data: str) -> str:
+    """Return where a data set is, absolute, for a notebook runs in its own folder."""
+    if "://" in data:
+        return data
+    if not Path(data).is_dir():
+        raise StorageError(f"There is no data set at {data}: the folder does not exist. `edgeprof demo` makes one.")
+    return str(Path(data).absolute())
+
+
+def _digest_of(data: str, declared: Mapping[str, Parameter]) -> str | None:
+    """Return the digest of what was read: the given data set, the notebook's own, or the reference if that is empty."""
+    if not data and "data" in declared:
+        data = str(_literal(declared["data"].default)) or reference()
+    return inputs_digest(data) if data and "://" not in data else None
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written ({error.strerror}). Choose another folder with --out.") from error
 
 
 @contextlib.contextmanager
@@ -259,77 +304,12 @@ def _execute(notebook: Path, executed: Path, values: dict[str, Any]) -> None:
                 f"(parameters: {json.dumps(values, default=str)}). The executed notebook shows the whole error: "
                 f"{executed}."
             ) from error
+        except TimeoutError as error:
+            raise ReportError(
+                f"{notebook.name}: a cell took more than {CELL_SECONDS} s and was stopped (parameters: "
+                f"{json.dumps(values, default=str)}). What it had done by then is in {executed}."
+            ) from error
         except RuntimeError as error:
             # A kernel that did not start, for instance as another process took its port: worth one more try.
             if attempt == 2 or "ernel" not in str(error):
                 raise ReportError(f"{notebook.name} could not be run: {error}.") from error
-
-
-def to_html(executed: Path) -> str:
-    """Return an executed notebook as one HTML page: text, tables and pictures, nothing from outside."""
-    import nbformat
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
-    config = Config()
-    config.HTMLExporter.template_name = "basic"
-    config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = ("parameters", "injected-parameters", "report-hide")
-    exporter = HTMLExporter(
-        config=config, exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True,
-        embed_images=True,
-    )  # fmt: skip
-    exporter.register_preprocessor("nbconvert.preprocessors.TagRemovePreprocessor", enabled=True)
-    content = nbformat.read(executed, as_version=4)
-    for cell in content.cells:
-        # Warnings on standard error are for whoever runs the notebook, not for whoever reads the report.
-        if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-    body, _ = exporter.from_notebook_node(content)
-    heading = re.search(r"^#\s+(.+)$", "\n".join(c.source for c in content.cells if c.cell_type == "markdown"), re.M)
-    title = html.escape(heading[1] if heading else executed.stem)
-    return _PAGE.format(title=title, body=_alt_texts(body), version=__version__)
-
-
-def _alt_texts(body: str) -> str:
-    """Give every picture a text of its own for those who cannot see it."""
-    return re.sub(
-        r"<img(?![^>]*\balt=[\"'](?!No description)[^\"']+)([^>]*?)(\s+alt=[\"'][^\"']*[\"'])?([^>]*)>",
-        r'<img\1\3 alt="Chart; the table and the sentence beside it say what it shows.">',
-        body,
-    )
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="edgeprof {version}">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light; }}
-body {{ font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #1b1f24;
-  background: #fff; max-width: 66rem; margin: 2rem auto 4rem; padding: 0 1.25rem; }}
-h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .8rem; }}
-h2 {{ font-size: 1.3rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #d8dee4; padding-bottom: .25rem; }}
-table {{ border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; margin: .8rem 0; }}
-p.caption {{ color: #57606a; font-size: .82rem; margin-top: .2rem; }}
-th, td {{ padding: .3rem .5rem; border-bottom: 1px solid #e3e7eb; }}
-td {{ white-space: nowrap; }}
-thead th {{ border-bottom: 2px solid #57606a; vertical-align: bottom; }}
-tbody tr:hover {{ background: #f3f6f9; }}
-img {{ max-width: 100%; height: auto; }}
-pre {{ font-size: .82rem; white-space: pre-wrap; background: #f6f8fa; padding: .6rem .8rem; border-radius: 4px; }}
-code {{ font-size: .9em; background: #f6f8fa; padding: .1em .3em; border-radius: 3px; }}
-footer {{ margin-top: 3rem; color: #57606a; font-size: .82rem; }}
-</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<footer>Made by edgeprof {version}. The figures stand in results.json beside this page.</footer>
-</body>
-</html>
-"""

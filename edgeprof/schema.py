@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["FORMAT_VERSION", "TABLES", "Column", "arrow_schema", "column", "device_columns", "empty_frame"]
+__all__ = ["FORMAT_VERSION", "TABLES", "Column", "arrow_schema", "column", "device_columns", "empty_frame", "markdown"]
 
 FORMAT_VERSION = 1
 
@@ -163,7 +163,7 @@ piece        string - host its text, with the tokenizer's own space mark
 
 def column(table: str, name: str) -> Column:
     """Return the registered column, or raise ``KeyError``."""
-    return next(c for c in TABLES[table] if c.name == name)
+    return {c.name: c for c in TABLES[table]}[name]
 
 
 def device_columns(table: str) -> list[str]:
@@ -192,3 +192,13 @@ def empty_frame(table: str) -> pd.DataFrame:
     from edgeprof.frames import to_pandas
 
     return to_pandas(arrow_schema(table).empty_table())
+
+
+def markdown() -> str:
+    """Return all tables as Markdown; ``docs/data-model.md`` holds it, and a test compares."""
+    parts = []
+    for name, columns in TABLES.items():
+        rows = [f"| `{c.name}` | {c.type} | {c.unit or '–'} | {c.origin} | {c.help} |" for c in columns]
+        head = ["| column | type | unit | origin | meaning |", "|---|---|---|---|---|"]
+        parts.append("\n".join([f"### {name}", "", *head, *rows]))
+    return "\n\n".join(parts) + "\n"

@@ -45,7 +45,11 @@ def evaluation(text_file: Path, model: Path, *, max_windows: int = 0) -> Evaluat
 
 @contextlib.contextmanager
 def open_sources(
-    urls: Sequence[str], model: Path | None, *, settings: PortSettings | None = None, tags: Mapping[str, str] | None = None
+    urls: Sequence[str],
+    model: Path | None,
+    *,
+    settings: PortSettings | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[list[Source]]:
     """Start the emulated boards among ``urls`` and stop them at the end.
 

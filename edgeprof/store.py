@@ -7,7 +7,6 @@ at every moment of a capture, and after any crash; reading never writes.
 from __future__ import annotations
 
 import contextlib
-import html
 import json
 import warnings
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
 from edgeprof import seal
+from edgeprof.display import html_table, terminal_text
 from edgeprof.errors import EdgeprofError, NewerFormatError, StorageError, UsageError, unknown_name
 from edgeprof.frames import to_pandas
 from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version
@@ -172,12 +172,12 @@ class Dataset:
         } | ({"problems": str(len(self.problems))} if self.problems else {})
 
     def __repr__(self) -> str:
-        facts = ", ".join(f"{k}: {v}" for k, v in self._facts().items())
+        facts = ", ".join(f"{k}: {terminal_text(v)}" for k, v in self._facts().items())
         return f"<edgeprof data set: {facts}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in self._facts().items())
-        return f"<table><caption>edgeprof data set</caption><tbody>{rows}</tbody></table>"
+        facts = pd.DataFrame({"edgeprof data set": list(self._facts()), "": list(self._facts().values())})
+        return html_table(facts)
 
 
 def _both(first: Any, second: list[Any]) -> list[Any]:

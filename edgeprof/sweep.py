@@ -20,8 +20,9 @@ from typing import Any
 from edgeprof import boards
 from edgeprof.capture import Progress, capture
 from edgeprof.driver import Generation, Job
-from edgeprof.errors import DeviceError, StorageError, UsageError, unknown_name
-from edgeprof.layout import CAPTURE_JSON
+from edgeprof.errors import DeviceError, EdgeprofError, StorageError, UsageError, unknown_name
+from edgeprof.layout import CAPTURE_JSON, file_sha256
+from edgeprof.seal import load_capture
 from edgeprof.sources import evaluation, open_sources
 from edgeprof.store import open_dataset
 
@@ -54,6 +55,7 @@ class Cell:
 
 
 _KEYS = {"boards", "model", "prompts", "prompt", "n_generate", "eval", "repeats", "seed"}
+_PARTS = {"model": {"file", "quants", "keep"}, "prompt": {"id", "text"}, "eval": {"file", "windows"}}
 
 
 def load_plan(path: Path) -> Plan:
@@ -68,25 +70,49 @@ def load_plan(path: Path) -> Plan:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The plan {path} cannot be read: {error}. docs/sweep.md has an example.") from error
-    for key in data:
-        if key not in _KEYS:
-            raise unknown_name(f"key of the plan {path.name}", key, _KEYS)
+    _check_keys(path, "", data, _KEYS)
     try:
-        return _plan(data, path.parent)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"The plan {path} is not complete or has a value of the wrong type: {error}.") from error
+        for part, known in _PARTS.items():
+            for table in [data[part]] if isinstance(data.get(part), dict) else data.get(part, []):
+                _check_keys(path, f"[{part}] of ", table, known)
+        plan = _plan(data, path.parent)
+    except EdgeprofError:
+        raise
+    except KeyError as error:
+        raise UsageError(f"The plan {path} is not complete: it has no {error}. docs/sweep.md lists them.") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"The plan {path} has a value of the wrong type: {error}. See docs/sweep.md.") from error
+    for file in [*(m[0] for m in plan.models), *([plan.eval_file] if plan.eval_file else [])]:
+        if not file.is_file():
+            raise UsageError(f"The plan {path} names {file}: there is no such file. Names are relative to the plan.")
+    if not plan.prompts and plan.eval_file is None:
+        raise UsageError(f"The plan {path} asks for nothing: it needs prompts, [[prompt]] or [eval].")
+    return plan
+
+
+def _check_keys(path: Path, where: str, table: dict[str, Any], known: set[str]) -> None:
+    for key in table:
+        if key not in known:
+            raise unknown_name(f"key of {where}the plan {path.name}", key, known)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return value
 
 
 def _plan(data: dict[str, Any], here: Path) -> Plan:
-    for name in data["boards"]:
+    for name in _list(data["boards"]):
         boards.get(name)
     prompts = [(p["id"], p["text"]) for p in data.get("prompt", [])]
     if "prompts" in data:
         prompts += load_prompts(here / data["prompts"])
     text = data.get("eval", {})
+    models = [(here / m["file"], tuple(_list(m["quants"])), dict(m.get("keep", {}))) for m in _list(data["model"])]
     return Plan(
         boards=tuple(data["boards"]),
-        models=tuple((here / m["file"], tuple(m["quants"]), dict(m.get("keep", {}))) for m in data["model"]),
+        models=tuple(models),
         prompts=tuple(prompts),
         n_generate=int(data.get("n_generate", 64)),
         eval_file=here / text["file"] if text else None,
@@ -124,7 +150,8 @@ def make_models(plan: Plan, folder: Path) -> list[tuple[Path, str]]:
                 try:
                     folder.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
-                    raise StorageError(f"{folder} cannot be written ({error.strerror}). Choose another --out.") from error
+                    why = f"{folder} cannot be written ({error.strerror}). Choose another --out."
+                    raise StorageError(why) from error
                 quantize(source, target, quant, keep=keep)
             made.append((target, quant))
     return made
@@ -132,11 +159,12 @@ def make_models(plan: Plan, folder: Path) -> list[tuple[Path, str]]:
 
 def cells(plan: Plan, models: list[tuple[Path, str]]) -> list[Cell]:
     """Return the sweep's cells in random, seeded order."""
-    what = json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, str(plan.eval_file and plan.eval_file.name)])
+    text = file_sha256(plan.eval_file) if plan.eval_file else None
+    what = json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, text])
     found = []
     for board in plan.boards:
         for model, quant in models:
-            digest = hashlib.file_digest(model.open("rb"), "sha256").hexdigest()
+            digest = file_sha256(model)
             for repeat in range(plan.repeats):
                 key = hashlib.sha256(f"{board} {digest} {repeat} {what}".encode()).hexdigest()[:16]
                 found.append(Cell(board, model, quant, repeat, key))
@@ -148,7 +176,7 @@ def done_keys(out: Path, n_jobs: int) -> set[str]:
     """Return the keys of the cells of which a data set has every run, each finished or found not to fit."""
     keys: dict[str, str] = {}
     for path in out.glob(f"capture=*/{CAPTURE_JSON}"):
-        header = json.loads(path.read_text(encoding="utf-8"))
+        header = load_capture(path.parent)
         if header.get("cell"):
             keys[header["capture_id"]] = header["cell"]
     if not keys:
@@ -184,6 +212,8 @@ def run_sweep(
     DeviceError
         Boards that stopped answering; the other cells were captured. The same command tries these again.
     """
+    if jobs < 0:
+        raise UsageError(f"{jobs} captures at a time is not possible: give a positive number, or 0 for one a core.")
     n_jobs = len(plan.prompts) + (plan.eval_file is not None)
     done = done_keys(out, n_jobs)
     todo = [c for c in cells(plan, make_models(plan, out / "models")) if c.key not in done]

@@ -15,30 +15,44 @@ if TYPE_CHECKING:
     from edgeprof.comparison import Comparison
     from edgeprof.store import Dataset
 
-__all__ = ["cost_table", "costs", "itl", "itl_table", "labels", "passes", "passes_table", "pick_run", "run_facts", "tradeoff"]
+__all__ = [
+    "clock", "cost_table", "costs", "itl", "itl_table", "labels", "passes", "passes_table", "pick_run",
+    "run_facts", "tradeoff",
+]  # fmt: skip
 
 _FACTS = (
     "board", "core", "clock", "emulator", "emulator_version", "compiler", "kernel_variant", "firmware", "model", "arch",
-    "n_params", "quant", "bits_per_weight", "prompt_id", "kind", "n_prompt", "n_generated", "n_ctx", "sampler", "status",
-    "passes", "passes_received", "frames_lost",
+    "n_params", "quant", "bits_per_weight", "prompt_id", "kind", "n_prompt", "n_generated", "n_ctx", "sampler",
+    "status", "passes", "passes_received", "frames_lost",
 )  # fmt: skip
 _BYTES = ("model_bytes", "ram_needed_bytes", "ram_bytes", "flash_needed_bytes", "flash_bytes")
 
 
 def labels(runs: pd.DataFrame) -> pd.Series:
-    """Return what each run's group is called in plots: its quantization, and its model where it is not the common one."""
+    """Return what each run's group is called in plots: its quantization, and its model if not the usual one."""
     counts = runs.groupby("model", dropna=True)["quant"].nunique()
     common = counts.index[int(np.argmax(counts.to_numpy()))] if len(counts) else None
     quant, model = runs["quant"].fillna("unknown").astype(str), runs["model"].fillna("unknown").astype(str)
     return quant.where(runs["model"] == common, quant + " · " + model).rename("group")
 
 
-def _ordered(dataset: Dataset, board: str) -> pd.DataFrame:
-    """Return a board's finished runs with their labels, the most bits per weight first."""
+def _of_board(dataset: Dataset, board: str) -> pd.DataFrame:
     runs = dataset.runs
     if board not in set(runs["board"].dropna()):
         raise unknown_name("board in this data set", board, set(runs["board"].dropna()))
-    mine = runs[(runs["board"] == board) & (runs["status"] == "ok")]
+    return runs[runs["board"] == board]
+
+
+def clock(dataset: Dataset, board: str) -> str:
+    """Return the kind of a board's clock, for the axes of plots."""
+    kinds = _of_board(dataset, board)["clock"].dropna()
+    return str(kinds.iloc[0]) if len(kinds) else "an unknown clock"
+
+
+def _ordered(dataset: Dataset, board: str) -> pd.DataFrame:
+    """Return a board's finished runs with their labels, the most bits per weight first."""
+    runs = _of_board(dataset, board)
+    mine = runs[runs["status"] == "ok"]
     if mine.empty:
         raise NotComparableError(f"Board {board!r} has no finished run in {dataset.path}.")
     mine = mine.assign(group=labels(mine))
@@ -49,7 +63,7 @@ def costs(dataset: Dataset, board: str) -> pd.DataFrame:
     """Return the decode passes of a board: ``group``, ``position``, ``ticks``, groups by falling bits per weight."""
     runs = _ordered(dataset, board)
     tokens = dataset.table("tokens", ["run_id", "phase", "position", "ticks"], {"board": board})
-    decode = tokens[tokens["phase"] == "decode"]
+    decode = tokens[(tokens["phase"] == "decode") & tokens["ticks"].notna()]
     found = runs[["run_id", "group"]].merge(decode, on="run_id")
     return found[["group", "position", "ticks"]].reset_index(drop=True)
 
@@ -77,11 +91,11 @@ def itl(dataset: Dataset, board: str) -> pd.DataFrame:
     """Return the inter-token latencies of a board: ``group`` and ``itl_ticks``."""
     runs = _ordered(dataset, board)
     tokens = dataset.table("tokens", TOKEN_COLUMNS, {"board": board, "kind": "generate"})
-    by_run = {key: part.sort_values("position") for key, part in tokens.groupby("run_id", sort=False)}
+    by_run = {str(key): part.sort_values("position") for key, part in tokens.groupby("run_id", sort=False)}
     parts = [
-        pd.DataFrame({"group": run.group, "itl_ticks": itl_ticks(by_run[run.run_id])})
+        pd.DataFrame({"group": run.group, "itl_ticks": itl_ticks(by_run[str(run.run_id)])})
         for run in runs.itertuples(index=False)
-        if run.run_id in by_run
+        if str(run.run_id) in by_run
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"group": [], "itl_ticks": []})
 
@@ -111,7 +125,8 @@ def tradeoff(comparison: Comparison, board: str) -> pd.DataFrame:
     if {"model", "quant"} <= set(table.columns):
         name = labels(table)
     else:
-        name = table[list(comparison.by)].astype(str).agg(" · ".join, axis=1)
+        columns = [c for c in comparison.by if c != "board"] or ["board"]
+        name = table[columns].fillna("unknown").astype(str).apply(" · ".join, axis=1, result_type="reduce")
     return table.assign(group=name)[["group", "perplexity", "model_bytes", "decode_ticks_per_token"]]
 
 
@@ -141,8 +156,10 @@ def pick_run(dataset: Dataset, **wanted: str) -> str:
 
 def run_facts(dataset: Dataset, run_id: str) -> pd.DataFrame:
     """Return what is known of a run as two columns of strings; what is unknown is left out."""
-    run = dataset.table("runs", where={"run_id": run_id}).iloc[0]
-    rows = []
+    runs = dataset.table("runs", where={"run_id": run_id})
+    if runs.empty:
+        raise unknown_name("run in this data set", run_id, dataset.runs["run_id"])
+    run, rows = runs.iloc[0], []
     for name in (*_FACTS, *_BYTES):
         value = run[name]
         if pd.isna(value):

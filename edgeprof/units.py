@@ -29,10 +29,9 @@ def significant(value: Any, digits: int = 3) -> str:
     number = float(value)
     if number == 0 or not math.isfinite(number):
         return f"{number:g}"
-    places = digits - 1 - math.floor(math.log10(abs(number)))
-    if places > 9:
-        return f"{number:.{digits - 1}e}"
-    return f"{round(number, places):,.{max(places, 0)}f}"
+    rounded = float(f"{number:.{digits - 1}e}")
+    places = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{number:.{digits - 1}e}" if places > 9 else f"{rounded:,.{max(places, 0)}f}"
 
 
 def si(value: Any, unit: str = "", digits: int = 3) -> str:
@@ -45,7 +44,7 @@ def si(value: Any, unit: str = "", digits: int = 3) -> str:
         return UNKNOWN
     number = float(value)
     for factor, prefix in _SI:
-        if abs(number) >= factor:
+        if abs(float(f"{number:.{digits - 1}e}")) >= factor:
             return f"{significant(number / factor, digits)} {prefix}{unit}"
     return f"{significant(number, digits)} {unit}".rstrip()
 

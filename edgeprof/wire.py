@@ -171,6 +171,11 @@ class Splitter:
 
     def feed(self, chunk: bytes) -> Iterator[Piece]:
         """Yield every piece that ends in what came so far; how it was cut into chunks makes no difference."""
+        if chunk and not self._rest and not chunk.strip(b"\0"):
+            # A line that is held low sends nothing else.
+            self.consumed += len(chunk)
+            self.in_text = False
+            return
         parts = (self._rest + chunk).split(b"\0")
         last = len(parts) - 1
         for i, whole in enumerate(parts):

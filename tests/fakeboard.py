@@ -1,7 +1,8 @@
 """A board made of Python, for tests of the host's side: it speaks the wire over a pty and computes nothing.
 
 Its numbers are functions of the position alone, so a test can say what must arrive. ``--stream N`` sends N runs
-without being asked, paced, and writes each frame to ``--tap`` *before* sending it.
+without being asked, paced, and writes each frame to ``--tap`` *before* sending it; with ``--wait`` it begins
+when a line comes on standard input, for opening a port throws away what came before.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ PAIRS = {
 TOKEN = struct.Struct("<IIIIIfHHBB")
 
 
-def token_record(start: int, ticks: int, position: int, phase: int, *, window: int = 0xFFFF, scored: bool = False) -> bytes:
+def token_record(
+    start: int, ticks: int, position: int, phase: int, *, window: int = 0xFFFF, scored: bool = False
+) -> bytes:
     flags = phase | (4 if scored else 0) | 8 | 16 | 32
     return TOKEN.pack(start, ticks, position + 1, position + 2, position + 2, position / 8, position, window, 1, flags)
 
@@ -80,6 +83,19 @@ class FakeBoard:
         body = wire.RUN_END.pack(status, n_prompt, n_generated, sent, self.passes, 0, 0, 0, self.t_begin)
         self.frame(wire.Type.RUN_END, body, 1)
 
+    def stages(self, position, ticks):
+        body = b"".join(struct.pack("<HBBI", position, i, 0, t) for i, t in enumerate(ticks))
+        self.frame(wire.Type.STAGES, body, len(ticks), dt=1)
+
+    def memory(self, offset, heap, peak, stack, kv):
+        self.frame(wire.Type.MEMORY, struct.pack("<IIIII", offset, heap, peak, stack, kv), 1, t0=self.t_begin, dt=1)
+
+    def event(self, offset, kind, number):
+        self.frame(wire.Type.EVENT, struct.pack("<IBBH", offset, kind, number, 0), 1, t0=self.t_begin, dt=1)
+
+    def reset(self):
+        self.boot, self.seq, self.run, self.now = self.boot + 1, 0, 0, 0
+
     def generate(self, label, n_prompt=4, n=8):
         self.begin(kind="generate", prompt_id=label, n_prompt=n_prompt, n_generate=n, sampler="greedy")
         self.tokens(0, n_prompt, 0)
@@ -87,11 +103,36 @@ class FakeBoard:
         self.end(0, n_prompt, n)
 
 
+def make_capture(out, name, streams, *, read=101, facts=None, prompts=()):
+    """Write a capture whose journal holds what boards sent, a read each ``read`` bytes, a microsecond each."""
+    from edgeprof import journal
+    from edgeprof.capture import Source, prepare
+    from edgeprof.layout import CAPTURE_JSON, write_json
+
+    sources = [Source("loop://", f"b{i}", facts=facts or {}) for i in range(len(streams))]
+    folder = prepare(out, sources, prompts, host_label=None, capture_id=name, extra={})
+    header = json.loads((folder / CAPTURE_JSON).read_text())
+    write_json(folder / CAPTURE_JSON, header | {"monotonic_start_ns": 0, "started_at": "2026-01-01T00:00:00+00:00"})
+    for port, stream in enumerate(streams):
+        writer = journal.PortWriter(folder, port, piece_bytes=1500)
+        append_reads(writer, stream, read)
+        writer.close()
+    return folder
+
+
+def append_reads(writer, data, read=101):
+    """Append to a journal as :func:`make_capture` does, in reads that end where its reads end."""
+    while data:
+        size = read - writer.offset % read
+        writer.append(data[:size], 1000 * (writer.offset // read + 1))
+        data = data[size:]
+
+
 def serve(board, requests, mode):
     """Answer requests until the stream ends."""
     for frame in requests:
         body = frame.body
-        if mode == "mute":
+        if mode in ("mute", "chatter"):
             continue
         if frame.type == wire.Type.ASK_HELLO:
             board.hello(frame.run)
@@ -123,22 +164,29 @@ def serve(board, requests, mode):
             board.reply(frame.run)
 
 
+def heartbeats(board):
+    while True:
+        time.sleep(0.2)
+        board.frame(wire.Type.HEARTBEAT, in_run=False)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tap")
     parser.add_argument("--stream", type=int, default=0)
     parser.add_argument("--bytes-per-second", type=float, default=1e6)
-    parser.add_argument("--mode", choices=["normal", "mute", "stall", "die"], default="normal")
+    parser.add_argument("--wait", action="store_true")
+    parser.add_argument("--mode", choices=["normal", "mute", "chatter", "stall", "die"], default="normal")
     args = parser.parse_args()
     primary, secondary = os.openpty()
     tty.setraw(primary)
     tty.setraw(secondary)
     print(json.dumps({"url": os.ttyname(secondary)}), flush=True)
-    tap = open(args.tap, "ab", buffering=0) if args.tap else None
+    tap = os.open(args.tap, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) if args.tap else -1
 
     def send(data):
-        if tap:
-            tap.write(data)
+        if args.tap:
+            os.write(tap, data)
         view = memoryview(data)
         while view:
             view = view[os.write(primary, view) :]
@@ -152,20 +200,23 @@ def main():
                 if piece.frame is not None:
                     yield piece.frame
 
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+    if args.wait and not sys.stdin.buffer.raw.readline():
+        return
+    threading.Thread(target=lambda: (sys.stdin.buffer.raw.readall(), os._exit(0)), daemon=True).start()
     if not args.stream:
+        if args.mode == "chatter":
+            threading.Thread(target=heartbeats, args=(board,), daemon=True).start()
         serve(board, requests(), args.mode)
         return
-    sys.stdin.readline() if False else time.sleep(0.5)
-    began, sent = time.monotonic(), 0
+    due = time.monotonic()
     original = board.send_bytes
 
     def paced(data):
-        nonlocal sent
-        sent += len(data)
-        ahead = sent / args.bytes_per_second - (time.monotonic() - began)
-        if ahead > 0:
-            time.sleep(ahead)
+        nonlocal due
+        # What was late is not made up for: a board that was stopped for a while goes on as before.
+        now = time.monotonic()
+        due = max(due, now) + len(data) / args.bytes_per_second
+        time.sleep(due - now)
         original(data)
 
     board.send_bytes = paced

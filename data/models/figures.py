@@ -94,7 +94,7 @@ def against(scores: Scores, base: Scores) -> str:
     error = by_window.std(ddof=1) / np.sqrt(len(by_window))
     divergence = (np.exp(base.log_p) * (base.log_p - scores.log_p)).sum(axis=2).mean()
     same = (scores.log_p.argmax(axis=2) == base.log_p.argmax(axis=2)).mean()
-    return f"{by_window.mean():+.5f} ± {error:.5f} | {max(divergence, 0):.5f} | {100 * same:.2f} %"
+    return f"{by_window.mean():+.5f} ± {error:.5f} | {max(divergence, 0):.6f} | {100 * same:.2f} %"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

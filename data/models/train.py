@@ -398,7 +398,7 @@ def train(name: str, plan: Plan, work: Path, out: Path, threads: int) -> None:
             seconds = time.perf_counter() - began
             ppl = evaluate(model, val, 32)
             print(f"{name} step {step + 1} loss {loss.item():.4f} val ppl {ppl:.4f} {seconds:.0f} s", flush=True)
-            torch.save(model.state_dict(), work / f"{name}.part.pt")
+            torch.save(model.state_dict(), work / f"{name}.pt")
     seconds = time.perf_counter() - began
     ppl = evaluate(model, val)
     torch.save(model.state_dict(), work / f"{name}.pt")
@@ -505,16 +505,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=HERE, help="where the results go")
     parser.add_argument("--steps", type=int, help="instead of the plan's")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--export-part", action="store_true", help="only export the checkpoint of a training that still runs"
-    )
+    parser.add_argument("--export-only", action="store_true", help="do not train, export the checkpoint in --work")
     args = parser.parse_args(argv)
     plan = PLANS[args.name]
     if args.steps:
         plan = replace(plan, steps=args.steps)
-    if args.export_part:
+    if args.export_only:
         model = Llama(plan.shape)
-        model.load_state_dict(torch.load(args.work / f"{args.name}.part.pt", weights_only=True))
+        model.load_state_dict(torch.load(args.work / f"{args.name}.pt", weights_only=True))
         model.set_ternary(plan.ternary)
         vocabulary, _, _ = data(args.work)
         export(args.out / f"{args.name}-F16.gguf", args.name, plan, vocabulary, model.tensors())

@@ -6,6 +6,7 @@ captures need not know that it is not real. A further one is a `Launcher`, regis
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -113,10 +114,8 @@ class RunningBoard:
     def stop(self, timeout: float = 5.0) -> int:
         """End the board and return its exit code."""
         if self.process.stdin is not None and not self.process.stdin.closed:
-            try:
+            with contextlib.suppress(OSError):  # it has died before: the exit code says so
                 self.process.stdin.close()
-            except OSError:  # it has died before: the exit code says so
-                pass
         for end in (self.process.terminate, self.process.kill):
             try:
                 self.process.wait(timeout)
@@ -132,17 +131,23 @@ class RunningBoard:
     def __enter__(self) -> RunningBoard:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 
 def _first_line(process: subprocess.Popen[str], timeout: float) -> str:
+    """Return what it says first; an empty text if that is nothing, or not in time."""
     lines: list[str] = []
     stdout = process.stdout
     assert stdout is not None
     reader = threading.Thread(target=lambda: lines.append(stdout.readline()), daemon=True)
     reader.start()
     reader.join(timeout)
+    if lines and not lines[0]:  # the end of its output: it is about to be gone
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
     return lines[0] if lines else ""
 
 
@@ -171,15 +176,17 @@ def start(board: str, model: Path, *, timeout: float = 60.0, **options: Any) -> 
     reason = launcher.why_not()
     if reason:
         raise errors.DeviceError(f"The board {board!r} cannot be started here: {reason}")
-    stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+    command = launcher.command(Path(model), options)
+    stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - RunningBoard closes it
     process = subprocess.Popen(
-        launcher.command(Path(model), options),
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
         encoding="utf-8",
         env={**os.environ, "PYTHONUTF8": "1"},
+        start_new_session=True,  # Ctrl-C is the capture's to handle: it stops the board after the reader
     )
     running = RunningBoard(launcher.board, "", {}, process, stderr)
     try:

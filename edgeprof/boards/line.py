@@ -1,7 +1,7 @@
 """The wire of an emulated board: a pty, or a TCP port on this machine.
 
-Bytes from the host are handed to the firmware in stretches that depend on the bytes alone and not on when they came: up to
-and with the next zero (the end of a frame), or as many as were asked for.
+Bytes from the host are handed to the firmware in stretches that depend on the bytes alone and not on when they came:
+up to and with the next zero (the end of a frame), or as many as were asked for.
 """
 
 from __future__ import annotations
@@ -51,20 +51,23 @@ class Pty:
         self.url = os.ttyname(self._slave)
 
     def wait(self) -> None:
+        """Return when there is somebody."""
         select.select([self._master], [], [])  # the first request is there: it is read later
 
     def send(self, data: bytes) -> None:
+        """Send all of it."""
         view = memoryview(data)
         while view:
             view = view[os.write(self._master, view) :]
 
     def receive(self, wait: bool) -> bytes:
+        """Return what has come."""
         ready, _, _ = select.select([self._master], [], [], None if wait else 0)
         return os.read(self._master, 4096) if ready else b""
 
 
 class Socket:
-    """A server on 127.0.0.1 for one client at a time. What is sent waits for a client; a new one may follow the last."""
+    """A server on 127.0.0.1 for one client at a time. What is sent waits for one; another may follow the last."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -72,6 +75,7 @@ class Socket:
         self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
 
     def wait(self) -> None:
+        """Return when there is somebody."""
         self._peer()
 
     def _peer(self) -> socket.socket:
@@ -86,6 +90,7 @@ class Socket:
         self._client = None
 
     def send(self, data: bytes) -> None:
+        """Send all of it."""
         while True:
             try:
                 return self._peer().sendall(data)
@@ -93,10 +98,10 @@ class Socket:
                 self._lost()
 
     def receive(self, wait: bool) -> bytes:
+        """Return what has come."""
         while True:
-            if not wait:
-                if self._client is None or not select.select([self._client], [], [], 0)[0]:
-                    return b""
+            if not wait and (self._client is None or not select.select([self._client], [], [], 0)[0]):
+                return b""
             try:
                 data = self._peer().recv(4096)
             except OSError:
@@ -121,7 +126,8 @@ class Inbox:
     def __init__(self, line: Line, tap: Path | None = None) -> None:
         self._line = line
         self._bytes = bytearray()
-        self._tap: BinaryIO | None = open(tap, "ab", buffering=0) if tap else None
+        # Unbuffered, and open as long as the process lives: what was sent must be there after a crash.
+        self._tap: BinaryIO | None = tap.open("ab", buffering=0) if tap else None
 
     def send(self, data: bytes) -> None:
         """Send, after noting it in the tap."""

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from edgeprof.boards import get
 from edgeprof.boards.line import Inbox, Line, open_line
@@ -53,7 +53,7 @@ class Machine:
             ("ticks", [], [i64], self._ticks),
         ):
             linker.define_func("env", name, wasmtime.FuncType(arguments, results), function)
-        exports = linker.instantiate(self._store, module).exports(self._store)
+        exports = cast(Any, linker.instantiate(self._store, module).exports(self._store))
         self._memory: Any = exports["memory"]
         self._main: Any = exports["board_main"]
         self._problem: Any = exports["model_problem"]
@@ -61,7 +61,8 @@ class Machine:
         self._flash = -(-max(ram_bytes, have) // PAGE) * PAGE
         end = self._flash + len(model)
         self._memory.grow(self._store, -(-(end - have) // PAGE))
-        self._memory.write(self._store, model, self._flash)
+        if model:
+            self._memory.write(self._store, model, self._flash)
         self._base = ctypes.addressof(self._memory.data_ptr(self._store).contents)  # it never grows again
         self._model_bytes = len(model)
 
@@ -85,7 +86,14 @@ class Machine:
         """Be the board. Does not return."""
         limit = 2**31 - 1
         self._main(
-            self._store, self._flash, self._model_bytes, min(ram_bytes, limit), min(flash_bytes, limit), image_bytes, n_ctx, boot
+            self._store,
+            self._flash,
+            self._model_bytes,
+            min(ram_bytes, limit),
+            min(flash_bytes, limit),
+            image_bytes,
+            n_ctx,
+            boot,
         )
 
 
@@ -149,7 +157,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the board; return an exit code if it could not be started."""
     parser = _parser()
     args = parser.parse_args(argv)
-    if not 1 <= args.boot <= 65535 or not 1 <= args.n_ctx <= 65535 or not 0 <= args.ram <= LARGEST_MODEL or args.flash < 0:
+    if (
+        not 1 <= args.boot <= 65535
+        or not 1 <= args.n_ctx <= 65535
+        or not 0 <= args.ram <= LARGEST_MODEL
+        or args.flash < 0
+    ):
         parser.error("--boot and --n-ctx must be from 1 to 65535, --ram from 0 to 2**30, --flash not negative")
     try:
         machine, line, facts, image_bytes = _start(args)
@@ -162,8 +175,11 @@ def main(argv: list[str] | None = None) -> int:
     _end_with_stdin()
     print(json.dumps({"url": line.url, "facts": facts}), flush=True)
     line.wait()
-    machine.run(args.ram, args.flash, image_bytes, args.n_ctx, args.boot)
-    return 0
+    try:
+        machine.run(args.ram, args.flash, image_bytes, args.n_ctx, args.boot)
+    except Exception as error:  # a trap of wasmtime, or the line is gone: one sentence for whoever started us
+        print(f"The board 'wasm' stopped: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
+    return DeviceError.exit_code
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "notebooks": ("notebooks", "copy edgeprof's notebooks into a folder, to work with in JupyterLab"),
 }
 
+LONGEST_MESSAGE = 2000
+
 _EPILOG = """\
 exit codes: 0 done · 1 judged and bad · 2 could not judge (missing or unlike data) · 3 wrong use ·
 4 device or transport · 5 storage · 130 interrupted.   `edgeprof VERB --help` explains a verb."""
@@ -94,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             return int(_module(verb).run(args) or 0)
     except EdgeprofError as error:
-        print(f"edgeprof: {error}", file=sys.stderr)
+        print(f"edgeprof: {_paragraph(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("edgeprof: interrupted; what was captured is kept.", file=sys.stderr)
@@ -105,6 +107,13 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
+def _paragraph(message: object) -> str:
+    """Return a message as one paragraph; what a device said in it reaches no terminal as it is."""
+    from edgeprof.display import terminal_text
+
+    return terminal_text(" ".join(str(message).split()), LONGEST_MESSAGE)
+
+
 def _terminated(*_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
     raise KeyboardInterrupt
@@ -112,4 +121,4 @@ def _terminated(*_: object) -> None:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, UserWarning):
-        print(f"edgeprof: warning: {message}", file=sys.stderr)
+        print(f"edgeprof: warning: {_paragraph(message)}", file=sys.stderr)

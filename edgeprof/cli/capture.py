@@ -5,12 +5,20 @@
   edgeprof capture socket://192.0.2.7:5000 --eval text.txt --model model.gguf --out data
 
 Opening a port does not reset the board; --reset does it on purpose. A capture that is cut off by anything can be
-read at once, and `edgeprof recover` closes it."""
+read at once, and `edgeprof recover` closes it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+
+# What goes to a board or a port has to fit there; said before anything is opened.
+_RANGES = {
+    "tokens": (1, 65535), "temperature": (0, 1e6), "seed": (0, 2**32 - 1), "eval_windows": (0, 65535),
+    "baud": (1, 10**8), "seconds": (0, math.inf), "idle": (0.1, math.inf), "seal_every": (0.1, math.inf),
+}  # fmt: skip
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
     from edgeprof.sweep import load_prompts
     from edgeprof.transports import PortSettings
 
+    for name, (low, high) in _RANGES.items():
+        value = getattr(args, name)
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"--{name.replace('_', '-')} must be from {low:,} to {high:,}, not {value:,}.")
     for tag in args.tag:
         if "=" not in tag:
             raise UsageError(f"--tag takes NAME=VALUE, not {tag!r}.")
@@ -54,9 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--eval needs --model FILE.gguf: its tokenizer turns the text into the model's tokens.")
     prompts = [(f"prompt-{n}", text) for n, text in enumerate(args.prompt, 1)]
     prompts += load_prompts(args.prompts) if args.prompts else []
-    jobs: list[Job] = [
-        Generation(label, text, args.tokens, args.temperature, args.seed) for label, text in prompts
-    ]
+    jobs: list[Job] = [Generation(label, text, args.tokens, args.temperature, args.seed) for label, text in prompts]
     if args.eval:
         jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows))
     settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset)
@@ -68,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
     refused = [r for o in result.outcomes.values() for r in o.refused]
     if result.failed or refused:
-        raise DeviceError(" ".join([*result.failed.values(), *refused]) + f" What came is kept in {result.path}.")
+        said = " ".join(f"{text.rstrip('.')}." for text in [*result.failed.values(), *refused])
+        raise DeviceError(f"{said} What came is kept in {result.path}.")
     print(f"captured {result.capture_id} into {args.out}; next: edgeprof runs {args.out}")
     return 0

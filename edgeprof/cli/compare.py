@@ -3,7 +3,8 @@
   edgeprof compare data                       by quantization, against the one with the most bits
   edgeprof compare data --by firmware --baseline "edgeprof 1.2"
 
-Verdicts stay within one board and one clock. Exit code 2: there is nothing to compare, or the runs are not alike."""
+Verdicts stay within one board and one clock. Exit code 2: there is nothing to compare, or the runs are not alike.
+"""
 
 from __future__ import annotations
 

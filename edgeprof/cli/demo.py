@@ -1,7 +1,9 @@
 """Run a small language model on an emulated board at several quantizations and write the report that compares them.
 
 Nothing is needed but edgeprof: the model, the board and the texts come with it. Every number in the report was made by
-firmware that really executed the model, one row a token; the clock counts instructions, so any machine gets the same."""
+firmware that really executed the model, one row a token; the clock counts instructions, so any machine gets the
+same.
+"""
 
 from __future__ import annotations
 

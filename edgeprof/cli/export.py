@@ -1,7 +1,10 @@
 """Write a table of a data set as CSV, to a file or to standard output.
 
   edgeprof export data tokens --out tokens.csv
-  edgeprof export data metrics                 (every run with every metric)"""
+  edgeprof export data
+
+The table `metrics`, which is the default, is every run with every metric.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from pathlib import Path
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("data", metavar="DATA", help="a data set: a folder or an object-store URI")
-    parser.add_argument("table", nargs="?", default="metrics", help="metrics (default), or a table of docs/data-model.md")
+    parser.add_argument("table", nargs="?", default="metrics", help="metrics, or a table of docs/data-model.md")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output by default")
 
 

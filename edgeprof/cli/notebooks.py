@@ -1,6 +1,7 @@
 """Copy edgeprof's notebooks into a folder, to change and run in JupyterLab.
 
-They find the sample data that came with edgeprof by themselves. A file that is there already is left alone."""
+They find the sample data that came with edgeprof by themselves. A file that is there already is left alone.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@
   edgeprof quantize model-F16.gguf --to Q4_0 --keep token_embd.weight=F16
 
 Matrices are quantized, norms stay F32; the embedding and output stay at Q8_0 where the target has fewer bits,
-unless --keep says otherwise."""
+unless --keep says otherwise.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Close the captures of a data set that a crash or a full disk left open.
 
 What the journal holds becomes Parquet; runs that were under way end as `aborted`. Sealed data is not touched. A capture
-that is still going on is refused."""
+that is still going on is refused.
+"""
 
 from __future__ import annotations
 

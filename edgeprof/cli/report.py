@@ -4,7 +4,8 @@
   edgeprof report --list                       the notebooks, and the parameters of each
   edgeprof report inspect_run data --out report -p prompt=lost-kite
 
-The page opens offline. A parameter that the notebook does not have, or a value of another type, is an error."""
+The page opens offline. A parameter that the notebook does not have, or a value of another type, is an error.
+"""
 
 from __future__ import annotations
 

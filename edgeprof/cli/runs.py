@@ -1,6 +1,7 @@
 """List the runs of a data set, a line each, with their figures.
 
-A run is one prompt, or one evaluation text, on one board with one model at one quantization."""
+A run is one prompt, or one evaluation text, on one board with one model at one quantization.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
   edgeprof sweep plan.toml --out data
 
 The order is random and seeded. What the data set has already is not captured again, so an interrupted sweep goes on
-where it was. docs/sweep.md describes the plan."""
+where it was. docs/sweep.md describes the plan.
+"""
 
 from __future__ import annotations
 

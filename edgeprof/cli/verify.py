@@ -1,6 +1,7 @@
 """Check every file of a data set against the digests that were stored with it.
 
-Exit code 1: something is damaged. What is merely not closed is said, and is not a failure."""
+Exit code 1: something is damaged. What is merely not closed is said, and is not a failure.
+"""
 
 from __future__ import annotations
 

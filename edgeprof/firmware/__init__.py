@@ -1,7 +1,8 @@
 """The reference firmware: C sources, and images that were built from them.
 
-``include/edgeprof.h`` is the telemetry library for anybody's firmware, ``llm/`` runs llama-architecture GGUF models,
-``app/`` is the main loop, ``ports/<board>/`` what differs between boards, ``prebuilt/`` the images. README.md says more.
+``include/edgeprof.h`` is the telemetry library for anybody's firmware, ``llm/`` runs llama-architecture GGUF
+models, ``app/`` is the main loop, ``ports/<board>/`` what differs between boards, ``prebuilt/`` the images.
+README.md says more.
 """
 
 from __future__ import annotations

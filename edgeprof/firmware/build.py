@@ -1,7 +1,7 @@
 """Build the firmware of a board: ``python -m edgeprof.firmware.build wasm``.
 
-The image is a function of the sources, the compiler's version and the flags alone, so a rebuild is identical to the last
-byte. ``prebuilt/manifest.json`` says what the committed images were built from.
+The image is a function of the sources, the compiler's version and the flags alone, so a rebuild is identical to the
+last byte. ``prebuilt/manifest.json`` says what the committed images were built from.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "-target",
         "wasm32-freestanding",
         "-mcpu=mvp",
+        # Loop strength reduction knows nothing of offsets in loads, and turns each into an addition.
+        "-mllvm",
+        "-disable-lsr",
         "-nostdlib",
         f"-DSTACK_BYTES={WASM_STACK}",
         "-Wl,--no-entry",
@@ -62,7 +65,9 @@ class Built:
 
 def _sources(board: str, root: Path) -> list[Path]:
     folders = (root / "app", root / "llm", root / "ports" / board)
-    return sorted((file for folder in folders for file in folder.glob("*.c")), key=lambda p: p.relative_to(root).as_posix())
+    return sorted(
+        (file for folder in folders for file in folder.glob("*.c")), key=lambda p: p.relative_to(root).as_posix()
+    )
 
 
 def source_digest(board: str, root: Path | None = None) -> str:
@@ -89,7 +94,9 @@ def _compiler() -> str:
             "Running it does not: the images are part of edgeprof."
         ) from None
     if version != ZIGLANG:
-        raise UsageError(f"The firmware is built with ziglang {ZIGLANG}, found {version}: pip install ziglang=={ZIGLANG}.")
+        raise UsageError(
+            f"The firmware is built with ziglang {ZIGLANG}, found {version}: pip install ziglang=={ZIGLANG}."
+        )
     return f"ziglang {version}"
 
 

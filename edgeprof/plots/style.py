@@ -33,7 +33,7 @@ def axes(ax: Axes | None) -> Axes:
 
 def colours(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return a colour and a marker for each name, in order of appearance."""
-    return {n: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, n in enumerate(dict.fromkeys(names))}
+    return {str(n): (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, n in enumerate(dict.fromkeys(names))}
 
 
 def tick_unit(clock: str) -> str:

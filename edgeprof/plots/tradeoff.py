@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
+import numpy as np
 
 from edgeprof.display import mpl_text
 from edgeprof.plots import style
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = ["plot_tradeoff"]
@@ -39,13 +40,13 @@ def plot_tradeoff(data: pd.DataFrame, x: str, *, xlabel: str, scale: float = 1.0
         Where to; a new figure by default.
     """
     ax = style.axes(ax)
-    data = data.dropna(subset=["perplexity", x])
-    palette = style.colours(data["group"])
-    best = float(data["perplexity"].min()) if len(data) else 1.0
-    points = [
-        (str(row.group), float(getattr(row, x)) / scale, 100 * (float(row.perplexity) / best - 1))
-        for row in data.itertuples(index=False)
-    ]
+    known = data[["perplexity", x]].to_numpy(float)
+    shown = np.isfinite(known).all(axis=1)
+    names, known = data["group"][shown].astype(str), known[shown]
+    palette = style.colours(names)
+    best = known[:, 0].min(initial=np.inf)
+    above = 100 * (known[:, 0] / best - 1)
+    points = list(zip(names, (known[:, 1] / scale).tolist(), above.tolist(), strict=True))
     ax.set_yscale("symlog", linthresh=LINEAR_BELOW_PERCENT)
     for name, across, above in points:
         colour, marker = palette[name]
@@ -76,9 +77,9 @@ def _label(ax: Axes, points: list[tuple[str, float, float]], palette: dict[str, 
                 color=palette[name][0], annotation_clip=False,
             )  # fmt: skip
             box = text.get_window_extent()
-            clash = sum(
-                box.x0 < o[2] and o[0] < box.x1 and box.y0 < o[3] and o[1] < box.y1 for o in others
-            ) + (box.x1 > inside.x1 or box.x0 < inside.x0)
+            clash = sum(box.x0 < o[2] and o[0] < box.x1 and box.y0 < o[3] and o[1] < box.y1 for o in others) + (
+                box.x1 > inside.x1 or box.x0 < inside.x0
+            )
             if best is None or clash < best[0]:
                 if best is not None:
                     best[1].remove()

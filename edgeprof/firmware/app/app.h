@@ -35,7 +35,7 @@ typedef struct app {
     app_run run;
     uint32_t n_ctx, ram_needed, flash_needed;
     int usable, fits;
-    uint32_t stage_ticks[APP_STAGE_PASSES][STAGES + 1];
+    uint64_t stage_ticks[APP_STAGE_PASSES][STAGES + 1];
     uint16_t stage_position[APP_STAGE_PASSES];
     uint32_t n_stage_passes;
     uint8_t rx_bytes[APP_RX_BYTES];

@@ -28,7 +28,7 @@ static void describe_run(ep *e) {
     const app_run *run = &the_app.run;
     ep_kv_text(e, "kind", run->kind);
     ep_kv(e, "prompt_id", run->label, run->label_len);
-    if (run->n_windows) {
+    if (run->kind[0] == 's') { /* score */
         ep_kv_u64(e, "n_windows", run->n_windows);
         return;
     }

@@ -16,8 +16,8 @@ static void keep_stages(uint32_t position, uint64_t sampling) {
     app *a = &the_app;
     uint32_t i = a->n_stage_passes++;
     a->stage_position[i] = (uint16_t)position;
-    for (int k = 0; k < STAGES; k++) a->stage_ticks[i][k] = (uint32_t)a->s.stage_ticks[k];
-    a->stage_ticks[i][EP_SAMPLING] = (uint32_t)sampling;
+    for (int k = 0; k < STAGES; k++) a->stage_ticks[i][k] = a->s.stage_ticks[k];
+    a->stage_ticks[i][EP_SAMPLING] = sampling;
     if (a->n_stage_passes == APP_STAGE_PASSES) flush_stages();
 }
 

@@ -98,22 +98,10 @@ static void attend(session *s, float *out, float *q, const uint16_t *keys, const
     float *w = s->attention;
     float scale = 1.0f / e_sqrt((float)d);
     for (uint32_t i = 0; i < d; i++) q[i] = q[i] * scale * 0x1p96f;
-    for (uint32_t t = 0; t <= position; t++) {
-        const int16_t *k = (const int16_t *)keys + (size_t)t * step;
-        float a = 0, b = 0;
-        for (uint32_t i = 0; i < d; i += 2) {
-            a += q[i] * half_bits(k[i]);
-            b += q[i + 1] * half_bits(k[i + 1]);
-        }
-        w[t] = (a + b) * 0x1p16f;
-    }
+    for (uint32_t t = 0; t <= position; t++) w[t] = half_dot((const int16_t *)keys + (size_t)t * step, q, d) * 0x1p16f;
     softmax(w, position + 1);
     for (uint32_t i = 0; i < d; i++) out[i] = 0;
-    for (uint32_t t = 0; t <= position; t++) {
-        const int16_t *v = (const int16_t *)values + (size_t)t * step;
-        float weight = w[t] * HALF_SCALE;
-        for (uint32_t i = 0; i < d; i++) out[i] += weight * half_bits(v[i]);
-    }
+    for (uint32_t t = 0; t <= position; t++) half_add(out, (const int16_t *)values + (size_t)t * step, w[t] * HALF_SCALE, d);
 }
 
 static void add(float *x, const float *y, uint32_t n) {

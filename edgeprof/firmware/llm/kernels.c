@@ -2,7 +2,9 @@
 
 #include "bits.h"
 
-/* Sums of floats run in four lanes and are joined in a fixed order: fast, and the same bits on every core. */
+/* Sums of floats run in four lanes and are joined in a fixed order: fast, and the same bits on every core.
+ * Loops move pointers and index them with constants: compilers fold those into the load. */
+#define EIGHT(f, i) f(i) + f(i + 1) + f(i + 2) + f(i + 3) + f(i + 4) + f(i + 5) + f(i + 6) + f(i + 7)
 #define LANES_ADD(a) (((a)[0] + (a)[1]) + ((a)[2] + (a)[3]))
 
 /* ---- F32 ---- */
@@ -12,14 +14,18 @@ static void unpack_f32(float *out, const uint8_t *p) { *out = load_f32(p); }
 static float dot_f32(const uint8_t *row, const activation *act) {
     const float *w = (const float *)(const void *)row, *x = act->f;
     float a[4] = {0, 0, 0, 0};
-    uint32_t n = act->n, i = 0;
-    for (; i + 4 <= n; i += 4) {
-        a[0] += w[i] * x[i];
-        a[1] += w[i + 1] * x[i + 1];
-        a[2] += w[i + 2] * x[i + 2];
-        a[3] += w[i + 3] * x[i + 3];
+    uint32_t n = act->n;
+    for (; n >= 8; n -= 8, w += 8, x += 8) {
+        a[0] += w[0] * x[0];
+        a[1] += w[1] * x[1];
+        a[2] += w[2] * x[2];
+        a[3] += w[3] * x[3];
+        a[0] += w[4] * x[4];
+        a[1] += w[5] * x[5];
+        a[2] += w[6] * x[6];
+        a[3] += w[7] * x[7];
     }
-    for (; i < n; i++) a[0] += w[i] * x[i];
+    for (; n; n--) a[0] += *w++ * *x++;
     return LANES_ADD(a);
 }
 
@@ -27,19 +33,39 @@ static float dot_f32(const uint8_t *row, const activation *act) {
 
 static void unpack_f16(float *out, const uint8_t *p) { *out = half_to_float(p); }
 
-static float dot_f16(const uint8_t *row, const activation *act) {
-    const int16_t *w = (const int16_t *)(const void *)row;
-    const float *x = act->f;
+float half_dot(const int16_t *w, const float *x, uint32_t n) {
     float a[4] = {0, 0, 0, 0};
-    uint32_t n = act->n, i = 0;
-    for (; i + 4 <= n; i += 4) {
-        a[0] += half_bits(w[i]) * x[i];
-        a[1] += half_bits(w[i + 1]) * x[i + 1];
-        a[2] += half_bits(w[i + 2]) * x[i + 2];
-        a[3] += half_bits(w[i + 3]) * x[i + 3];
+    for (; n >= 8; n -= 8, w += 8, x += 8) {
+        a[0] += half_bits(w[0]) * x[0];
+        a[1] += half_bits(w[1]) * x[1];
+        a[2] += half_bits(w[2]) * x[2];
+        a[3] += half_bits(w[3]) * x[3];
+        a[0] += half_bits(w[4]) * x[4];
+        a[1] += half_bits(w[5]) * x[5];
+        a[2] += half_bits(w[6]) * x[6];
+        a[3] += half_bits(w[7]) * x[7];
     }
-    for (; i < n; i++) a[0] += half_bits(w[i]) * x[i];
-    return LANES_ADD(a) * 0x1p16f; /* 112 down in the weights, 96 up in the activation */
+    for (; n; n--) a[0] += half_bits(*w++) * *x++;
+    return LANES_ADD(a);
+}
+
+void half_add(float *out, const int16_t *w, float weight, uint32_t n) {
+    for (; n >= 8; n -= 8, w += 8, out += 8) {
+        out[0] += weight * half_bits(w[0]);
+        out[1] += weight * half_bits(w[1]);
+        out[2] += weight * half_bits(w[2]);
+        out[3] += weight * half_bits(w[3]);
+        out[4] += weight * half_bits(w[4]);
+        out[5] += weight * half_bits(w[5]);
+        out[6] += weight * half_bits(w[6]);
+        out[7] += weight * half_bits(w[7]);
+    }
+    for (; n; n--) *out++ += weight * half_bits(*w++);
+}
+
+static float dot_f16(const uint8_t *row, const activation *act) {
+    /* 112 powers of two are missing in the weights, 96 are put into the activation */
+    return half_dot((const int16_t *)(const void *)row, act->f, act->n) * 0x1p16f;
 }
 
 /* ---- Q8_0: F16 scale, 32 int8 ---- */
@@ -50,14 +76,9 @@ static void unpack_q8_0(float *out, const uint8_t *p) {
     for (int i = 0; i < 32; i++) out[i] = d * (float)q[i];
 }
 
-static int32_t dot_i8_32(const int8_t *a, const int8_t *b) {
-    int32_t sum = 0;
-    for (int i = 0; i < 32; i += 8) {
-        sum += a[i] * b[i] + a[i + 1] * b[i + 1] + a[i + 2] * b[i + 2] + a[i + 3] * b[i + 3];
-        sum += a[i + 4] * b[i + 4] + a[i + 5] * b[i + 5] + a[i + 6] * b[i + 6] + a[i + 7] * b[i + 7];
-    }
-    return sum;
-}
+#define MAC(i) w[i] * x[i]
+
+static int32_t dot_i8_32(const int8_t *w, const int8_t *x) { return EIGHT(MAC, 0) + EIGHT(MAC, 8) + EIGHT(MAC, 16) + EIGHT(MAC, 24); }
 
 static float dot_q8_0(const uint8_t *row, const activation *act) {
     float sum = 0;
@@ -78,12 +99,15 @@ static void unpack_q4_0(float *out, const uint8_t *p) {
     }
 }
 
+#define MAC_Q4(i) (w[i] & 15) * x[i] + (w[i] >> 4) * x[i + 16]
+
+static int32_t dot_q4_32(const uint8_t *w, const int8_t *x) { return EIGHT(MAC_Q4, 0) + EIGHT(MAC_Q4, 8); }
+
 static float dot_q4_0(const uint8_t *row, const activation *act) {
     float sum = 0;
     const int8_t *q = act->q;
     for (uint32_t b = 0; b < act->n / 32; b++, row += 18, q += 32) {
-        int32_t s = 0;
-        for (int i = 0; i < 16; i++) s += (row[2 + i] & 15) * q[i] + (row[2 + i] >> 4) * q[i + 16];
+        int32_t s = dot_q4_32(row + 2, q);
         sum += half_to_float(row) * act->scale[b] * (float)(s - 8 * act->sum[b]); /* the 8 taken off all at once */
     }
     return sum;
@@ -98,17 +122,17 @@ static void unpack_tq2_0(float *out, const uint8_t *p) {
             for (int i = 0; i < 32; i++) out[128 * h + 32 * k + i] = d * (float)(((p[32 * h + i] >> (2 * k)) & 3) - 1);
 }
 
+#define MAC_TQ2(i) (w[i] & 3) * x[i] + (w[i] >> 2 & 3) * x[i + 32] + (w[i] >> 4 & 3) * x[i + 64] + (w[i] >> 6) * x[i + 96]
+
 static float dot_tq2_0(const uint8_t *row, const activation *act) {
     float sum = 0;
     const int8_t *q = act->q;
     for (uint32_t b = 0; b < act->n / 256; b++, row += 66, q += 256) {
         int32_t s = 0;
-        for (int h = 0; h < 2; h++) {
-            const uint8_t *p = row + 32 * h;
-            const int8_t *v = q + 128 * h;
-            for (int i = 0; i < 32; i++) {
-                s += (p[i] & 3) * v[i] + ((p[i] >> 2) & 3) * v[i + 32] + ((p[i] >> 4) & 3) * v[i + 64] + (p[i] >> 6) * v[i + 96];
-            }
+        for (int half = 0; half < 2; half++) {
+            const uint8_t *w = row + 32 * half;
+            const int8_t *x = q + 128 * half;
+            for (int k = 0; k < 4; k++, w += 8, x += 8) s += EIGHT(MAC_TQ2, 0);
         }
         sum += half_to_float(row + 64) * act->scale[b] * (float)(s - act->sum[b]);
     }

@@ -53,6 +53,9 @@ void activation_prepare(activation *act, const float *x, uint32_t n, activation_
 /* out = w x. The activation is prepared at most once for each x and kind: call activation_reset when x changed. */
 void activation_reset(activation *act);
 void matrix_times(float *out, const matrix *w, const float *x, activation *act);
+/* Products with halves as half_bits() reads them, 2^-112 of their value: the factor is the caller's to put back. */
+float half_dot(const int16_t *w, const float *x, uint32_t n);
+void half_add(float *out, const int16_t *w, float weight, uint32_t n); /* out += weight w */
 void matrix_row(float *out, const matrix *w, uint32_t row);
 
 #endif

@@ -43,7 +43,7 @@ EXPORT("model_problem") const char *model_problem(const void *data, size_t size)
     return model_open(&m, data, size) ? NULL : m.problem;
 }
 
-EXPORT("heap_base") uint32_t heap_base(void) { return (uint32_t)(uintptr_t)__heap_base; }
+static uint32_t heap_base(void) { return (uint32_t)(uintptr_t)__heap_base; }
 
 EXPORT("board_main") void board_main(const void *model_at, uint32_t model_bytes, uint32_t ram_bytes, uint32_t flash_bytes,
                                      uint32_t image_bytes, uint32_t n_ctx, uint32_t boot) {
@@ -56,7 +56,7 @@ EXPORT("board_main") void board_main(const void *model_at, uint32_t model_bytes,
     port.ticks = host_ticks;
     port.tick_bits = 64;
     port.board_clock_hz = 240000000u;
-    port.pace_hz = 4000000000u; /* a host runs this much faster than the nominal clock */
+    port.pace_hz = 2000000000u; /* a host runs this much faster than the nominal clock */
     port.board = "wasm";
     port.core = "wasm32";
     port.clock = "fuel";

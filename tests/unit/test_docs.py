@@ -1,0 +1,35 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgeprof import schema
+from edgeprof.cli import VERBS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_data_model_lists_every_column():
+    assert (ROOT / "docs/data-model.md").read_text(encoding="utf-8").endswith(schema.markdown())
+
+
+def test_readme_names_every_verb():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [verb for verb in VERBS if f"`{verb}" not in text and f"edgeprof {verb}" not in text]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    lost = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+    assert not lost
+
+
+def test_commands_in_the_readme_exist():
+    commands = re.findall(r"^edgeprof (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert commands
+    assert set(commands) <= set(VERBS)
