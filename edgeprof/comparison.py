@@ -145,7 +145,7 @@ def compare(
     _refuse_unlike(done)
     tokens = dataset.table("tokens", [*TOKEN_COLUMNS])
     measured = done.merge(measure_runs(done, tokens).drop(columns=list(_CONSTANTS)), on="run_id", validate="one_to_one")
-    labelled = tokens.merge(done[["run_id", *key, "prompt_id", "kind"]].drop_duplicates(), on="run_id")
+    labelled = tokens.merge(done[[*dict.fromkeys(["run_id", *key, "prompt_id"])]], on="run_id")
     groups, parts = _grouped(measured, key), _grouped(labelled, key)
     bases = _baselines(groups, key, baseline)
     rows, notes = [], []
@@ -258,7 +258,7 @@ def _against(
 def _judge_cost(cost: float, clock: str) -> str:
     if clock not in EXACT_CLOCKS:
         return "not judged (noisy clock)"
-    if abs(cost - 1) <= SMALLEST_COST_EFFECT:
+    if 1 - SMALLEST_COST_EFFECT <= cost <= 1 + SMALLEST_COST_EFFECT:
         return "same"
     return "worse" if cost > 1 else "better"
 
@@ -287,7 +287,7 @@ def paired_nll(candidate: pd.DataFrame, baseline: pd.DataFrame) -> Interval | st
     )
     if a.empty or b.empty:
         return None
-    both = a.join(b, how="inner", lsuffix="_candidate", rsuffix="_baseline")
+    both = a.merge(b, left_index=True, right_index=True, suffixes=("_candidate", "_baseline"))
     if both.empty or (both["next_id_candidate"] != both["next_id_baseline"]).any():
         return "not comparable: other tokens"
     difference = (both["nll_candidate"] - both["nll_baseline"]).dropna()

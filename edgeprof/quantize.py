@@ -1,19 +1,14 @@
-"""Read GGUF models and write them in another quantization.
+"""Write GGUF models in another quantization.
 
 :func:`quantize` changes the types of the weight matrices and nothing else. The rule: every matrix
 gets the type that was asked for, except the token embedding and the output matrix, which stay at
 Q8_0 when that type has fewer than 8 bits a weight (a small model's embedding suffers most, and a
 tied one is used twice); ``keep`` overrides this. Vectors (the norms) are F32, metadata are copied
 byte by byte. The rounding is that of the ``gguf`` package, so the same file comes out everywhere.
-
-:func:`read_model_info` says what a file holds; :func:`read_vocab` and :func:`read_vocabulary` read
-its tokenizer. Whatever is wrong with a file is a :class:`~edgeprof.errors.ModelError`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import mmap
 import os
 import secrets
 import struct
@@ -21,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
@@ -29,18 +23,14 @@ import numpy.typing as npt
 from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, LlamaFileType, ReaderTensor
 
 from edgeprof.errors import ModelError, StorageError, UsageError, unknown_name
-from edgeprof.tokenizer import Vocabulary
+from edgeprof.modelfile import open_gguf
 
 __all__ = [
     "QUANTIZATIONS",
     "Fallback",
-    "ModelInfo",
     "QuantizeResult",
     "nominal_bits",
     "quantize",
-    "read_model_info",
-    "read_vocab",
-    "read_vocabulary",
 ]
 
 QUANTIZATIONS = (
@@ -53,13 +43,6 @@ _FILE_TYPES = {
 }
 _WIDE = ("token_embd.weight", "output.weight")
 _MAX_F16 = 65504.0
-_REQUIRED = object()
-_SCALARS = {
-    GGUFValueType.UINT8: 1, GGUFValueType.INT8: 1, GGUFValueType.BOOL: 1,
-    GGUFValueType.UINT16: 2, GGUFValueType.INT16: 2,
-    GGUFValueType.UINT32: 4, GGUFValueType.INT32: 4, GGUFValueType.FLOAT32: 4,
-    GGUFValueType.UINT64: 8, GGUFValueType.INT64: 8, GGUFValueType.FLOAT64: 8,
-}  # fmt: skip
 _FLOATS = frozenset(
     GGMLQuantizationType[name] for name in ("F64", "F32", "F16", "BF16")
 )  # the types whose vectors may be made F32
@@ -117,52 +100,6 @@ class QuantizeResult:
     fallbacks: tuple[Fallback, ...]
 
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """What a GGUF file says about itself.
-
-    Attributes
-    ----------
-    name, arch : str
-        ``general.name`` (else the file's name) and ``general.architecture``.
-    n_params : int
-        How many weights there are; a tied embedding counts once.
-    quant : str
-        ``general.file_type`` as GGUF spells it (``Q4_0``, ``F16``); where the file does not say,
-        the type of most of its bytes.
-    bits_per_weight : float
-        The tensors' bits by `n_params`.
-    model_bytes : int
-        The size of the file.
-    n_layers, dim, n_heads, n_kv_heads, ff, n_vocab, n_ctx : int
-        The shape: blocks, width, heads of the queries and of the cache, feed-forward width, tokens,
-        longest context.
-    bos_id : int or None
-        The token that begins a text.
-    sha256 : str
-        Of the whole file.
-    tensor_types : dict
-        Tensor name to type.
-    """
-
-    name: str
-    arch: str
-    n_params: int
-    quant: str
-    bits_per_weight: float
-    model_bytes: int
-    n_layers: int
-    dim: int
-    n_heads: int
-    n_kv_heads: int
-    ff: int
-    n_vocab: int
-    n_ctx: int
-    bos_id: int | None
-    sha256: str
-    tensor_types: dict[str, str]
-
-
 def nominal_bits(quant: str) -> float:
     """Return the bits a weight of a type, scales included: 4.5 for ``Q4_0``."""
     block, size = gguf.GGML_QUANT_SIZES[GGMLQuantizationType[_known_type(quant)]]
@@ -208,7 +145,7 @@ def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, st
     src, dst = Path(src), Path(dst)
     quant = _known_type(to)
     wishes = {glob: _known_type(kind) for glob, kind in (keep or {}).items()}
-    reader = _open(src)
+    reader = open_gguf(src)
     if dst.exists() and os.path.samefile(src, dst):
         raise UsageError(
             f"{src} is both the model to read and the file to write, and would be lost. Give "
@@ -238,290 +175,6 @@ def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, st
         tensors=tuple((t.name, kind.name, d.nbytes) for t, kind, d in tensors),
         fallbacks=tuple(fallbacks),
     )
-
-
-def read_model_info(path: str | Path) -> ModelInfo:
-    """Return what a GGUF file says about itself.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    ModelInfo
-        Its name, size, shape and types.
-
-    Raises
-    ------
-    ModelError
-        It is no GGUF file, is damaged, or does not say its shape.
-    """
-    path = Path(path)
-    reader = _open(path)
-    arch: str = _value(reader, "general.architecture", path, str)
-    shape: dict[str, int] = {}
-    for key, default in (
-        ("block_count", None), ("embedding_length", None), ("attention.head_count", None),
-        ("attention.head_count_kv", "attention.head_count"), ("feed_forward_length", None),
-        ("context_length", None),
-    ):  # fmt: skip
-        name = f"{arch}.{key}"
-        if default and name not in reader.fields:
-            name = f"{arch}.{default}"
-        value = _value(reader, name, path, (int, list))  # some architectures have one a layer
-        shape[key] = max(value, default=0) if isinstance(value, list) else int(value)
-    n_params = sum(int(t.n_elements) for t in reader.tensors)
-    tokens = reader.fields.get("tokenizer.ggml.tokens")
-    embedding = next((t for t in reader.tensors if t.name == "token_embd.weight"), None)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return ModelInfo(
-        name=_value(reader, "general.name", path, str, path.stem),
-        arch=arch,
-        n_params=n_params,
-        quant=_quant_of(reader, path),
-        bits_per_weight=sum(int(t.n_bytes) for t in reader.tensors) * 8 / n_params,
-        model_bytes=path.stat().st_size,
-        n_layers=shape["block_count"],
-        dim=shape["embedding_length"],
-        n_heads=shape["attention.head_count"],
-        n_kv_heads=shape["attention.head_count_kv"],
-        ff=shape["feed_forward_length"],
-        n_vocab=len(tokens.data) if tokens else int(embedding.shape[1]) if embedding else 0,
-        n_ctx=shape["context_length"],
-        bos_id=_value(reader, "tokenizer.ggml.bos_token_id", path, int, None),
-        sha256=sha256,
-        tensor_types={t.name: t.tensor_type.name for t in reader.tensors},
-    )
-
-
-def read_vocab(path: str | Path) -> list[str]:
-    """Return the raw pieces of a model's vocabulary; the index is the token id."""
-    path = Path(path)
-    return [str(p) for p in _value(_open(path), "tokenizer.ggml.tokens", path, list)]
-
-
-def read_vocabulary(path: str | Path) -> Vocabulary:
-    """Return a model's tokenizer.
-
-    Parameters
-    ----------
-    path : path
-        A GGUF file with a ``llama`` (SentencePiece) tokenizer.
-
-    Returns
-    -------
-    Vocabulary
-        Its pieces, scores and special tokens.
-
-    Raises
-    ------
-    ModelError
-        It is no GGUF file, or has a tokenizer of another kind.
-    """
-    path = Path(path)
-    reader = _open(path)
-    kind = _value(reader, "tokenizer.ggml.model", path, str)
-    if kind != "llama":
-        raise ModelError(
-            f"{path.name} has a {kind!r} tokenizer; only 'llama' (SentencePiece) ones are known "
-            "here. Use a model with such a tokenizer, or give token ids instead of text."
-        )
-    pieces = [str(p) for p in _value(reader, "tokenizer.ggml.tokens", path, list)]
-    scores = _value(reader, "tokenizer.ggml.scores", path, list)
-    if len(scores) != len(pieces):
-        raise ModelError(
-            f"{path.name} has {len(pieces)} pieces and {len(scores)} scores. It is damaged or was "
-            "exported wrongly; export it again."
-        )
-
-    def optional(key: str, kind: type, default: Any) -> Any:
-        return _value(reader, f"tokenizer.ggml.{key}", path, kind, default)
-
-    return Vocabulary(
-        pieces=pieces,
-        scores=scores,
-        bos_id=optional("bos_token_id", int, 1),
-        unk_id=optional("unknown_token_id", int, 0),
-        add_bos=optional("add_bos_token", bool, True),
-        add_space_prefix=optional("add_space_prefix", bool, True),
-    )
-
-
-# -- reading -------------------------------------------------------------------------------------
-
-
-def _open(path: Path) -> GGUFReader:
-    """Return a reader of a file whose every length has been checked."""
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                raise ModelError(f"{path} is empty. Copy or download it again.")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                _Header(path, data).check()
-    except OSError as error:
-        raise ModelError(f"The model {path} cannot be read: {error.strerror or error}. Check the path.") from error
-    try:
-        return GGUFReader(path)
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
-        raise ModelError(
-            f"{path} is a GGUF file that cannot be understood: {error}. Convert or download it again."
-        ) from error
-
-
-class _Header:
-    """Walks the header of a GGUF file and refuses what would lead a reader astray."""
-
-    def __init__(self, path: Path, data: mmap.mmap) -> None:
-        self.path, self.data, self.at = path, data, 0
-
-    def check(self) -> None:
-        """Raise a ModelError unless all of the file is there."""
-        magic = self.data[:4]
-        if magic != b"GGUF":
-            raise ModelError(
-                f"{self.path} is not a GGUF file: it has {len(self.data)} bytes and starts with "
-                f"{magic!r} instead of b'GGUF'. Convert the model with llama.cpp's "
-                "convert_hf_to_gguf.py, or check that the download is not an error page or a Git "
-                "LFS pointer."
-            )
-        self.at = 4
-        version = self.number("I", "its version")
-        if version not in (2, 3):
-            big = version & 0xFFFF == 0
-            what = "is big-endian" if big else f"has GGUF version {version}"
-            raise ModelError(
-                f"{self.path} {what}; versions 2 and 3 in little-endian order are known here. "
-                "Convert it again with a current llama.cpp."
-            )
-        n_tensors = self.number("Q", "the number of tensors")
-        n_fields = self.number("Q", "the number of metadata fields")
-        alignment = 32
-        for i in range(n_fields):
-            key = self.string(f"the key of metadata field {i + 1} of {n_fields}")
-            kind = self.kind(key)
-            if key == "general.alignment" and kind == GGUFValueType.UINT32:
-                alignment = struct.unpack_from("<I", self.data[self.at : self.at + 4] + bytes(4))[0]
-            self.value(key, kind)
-        infos = [self.tensor_info(i + 1, n_tensors) for i in range(n_tensors)]
-        if not infos:
-            raise ModelError(f"{self.path} holds no tensors (a vocabulary only?). Use a model.")
-        if alignment == 0 or alignment & (alignment - 1):
-            raise self.damaged(f"its alignment is {alignment}, which is no power of two")
-        start = -(-self.at // alignment) * alignment
-        for name, offset, size in infos:
-            if start + offset + size > len(self.data):
-                raise self.truncated(f"the tensor {name!r}", start + offset + size)
-
-    def number(self, code: str, what: str) -> int:
-        size = struct.calcsize(f"<{code}")
-        self.skip(size, what)
-        return int(struct.unpack_from(f"<{code}", self.data, self.at - size)[0])
-
-    def string(self, what: str) -> str:
-        length = self.number("Q", what)
-        self.skip(length, what)
-        try:
-            return self.data[self.at - length : self.at].decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self.damaged(f"{what} is not UTF-8 text") from error
-
-    def kind(self, key: str) -> GGUFValueType:
-        raw = self.number("I", f"the type of {key!r}")
-        try:
-            return GGUFValueType(raw)
-        except ValueError as error:
-            raise self.damaged(f"{key!r} has the unknown type {raw}") from error
-
-    def value(self, key: str, kind: GGUFValueType) -> None:
-        what = f"the value of {key!r}"
-        if kind == GGUFValueType.STRING:
-            self.string(what)
-        elif kind == GGUFValueType.ARRAY:
-            inner = self.kind(key)
-            length = self.number("Q", what)
-            if inner == GGUFValueType.STRING:
-                for _ in range(length):
-                    self.string(what)
-            elif inner == GGUFValueType.ARRAY:
-                raise self.damaged(f"{key!r} is an array of arrays, which no known model has")
-            else:
-                self.skip(length * _SCALARS[inner], what)
-        else:
-            self.skip(_SCALARS[kind], what)
-
-    def tensor_info(self, i: int, n: int) -> tuple[str, int, int]:
-        """Return a tensor's name, offset and bytes."""
-        name = self.string(f"the name of tensor {i} of {n}")
-        what = f"the description of tensor {name!r}"
-        n_dims = self.number("I", what)
-        if not 1 <= n_dims <= 4:
-            raise self.damaged(f"{name!r} has {n_dims} dimensions")
-        dims = [self.number("Q", what) for _ in range(n_dims)]
-        raw = self.number("I", what)
-        offset = self.number("Q", what)
-        try:
-            block, size = gguf.GGML_QUANT_SIZES[GGMLQuantizationType(raw)]
-        except (ValueError, KeyError) as error:
-            raise ModelError(
-                f"{self.path} holds the tensor {name!r} in the type {raw}, which this version of "
-                "the gguf package does not know. Update gguf, or use a file with other types."
-            ) from error
-        if 0 in dims or dims[0] % block:
-            raise self.damaged(f"{name!r} has the shape {dims} in blocks of {block}")
-        n_elements = 1
-        for dim in dims:
-            n_elements *= dim
-        return name, offset, n_elements // block * size
-
-    def skip(self, size: int, what: str) -> None:
-        if self.at + size > len(self.data):
-            raise self.truncated(what, self.at + size)
-        self.at += size
-
-    def truncated(self, what: str, needed: int) -> ModelError:
-        return ModelError(
-            f"{self.path} ends too early: {what} would need {needed} bytes, and the file has "
-            f"{len(self.data)}. It is truncated or damaged; copy or download it again."
-        )
-
-    def damaged(self, what: str) -> ModelError:
-        return ModelError(f"{self.path} is damaged: {what}. Copy or convert it again.")
-
-
-def _value(reader: GGUFReader, key: str, path: Path, kind: Any, default: Any = _REQUIRED) -> Any:
-    """Return a field's value, which must be of a Python type; the default if there is none."""
-    field = reader.fields.get(key)
-    if field is None:
-        if default is not _REQUIRED:
-            return default
-        raise ModelError(
-            f"{path} does not say {key!r}, which is needed. It is no complete language model; "
-            "convert it again with a current llama.cpp."
-        )
-    try:
-        value = field.contents()
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path} is damaged: {key!r} is not UTF-8 text.") from error
-    if not isinstance(value, kind):
-        raise ModelError(
-            f"{path} has a {type(value).__name__} for {key!r}, which is not what belongs there. "
-            "It is damaged or was exported wrongly; convert it again."
-        )
-    return value
-
-
-def _quant_of(reader: GGUFReader, path: Path) -> str:
-    file_type = _value(reader, "general.file_type", path, int, LlamaFileType.GUESSED)
-    if file_type in set(LlamaFileType) - {LlamaFileType.GUESSED}:
-        return LlamaFileType(file_type).name.removeprefix("MOSTLY_").removeprefix("ALL_")
-    by_type: dict[str, int] = {}
-    for tensor in reader.tensors:
-        kind = tensor.tensor_type.name
-        by_type[kind] = by_type.get(kind, 0) + int(tensor.n_bytes)
-    return max(by_type, key=lambda kind: by_type[kind])
 
 
 # -- converting ----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ __all__ = ["evaluation", "model_facts", "open_sources"]
 
 def model_facts(model: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Return what a model file says of every run made with it, and its vocabulary by digest."""
-    from edgeprof.quantize import read_model_info, read_vocab
+    from edgeprof.modelfile import read_model_info, read_vocab
 
     info = read_model_info(model)
     return {"model_sha256": info.sha256, "bits_per_weight": info.bits_per_weight}, {info.sha256: read_vocab(model)}
@@ -27,7 +27,7 @@ def model_facts(model: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
 
 def evaluation(text_file: Path, model: Path, *, max_windows: int = 0) -> Evaluation:
     """Return the job of scoring a text file, tokenized with the model's own tokenizer."""
-    from edgeprof.quantize import read_model_info
+    from edgeprof.modelfile import read_model_info
     from edgeprof.tokenizer import encode
 
     try:

@@ -135,7 +135,8 @@ def make_models(plan: Plan, folder: Path) -> list[tuple[Path, str]]:
 
     A file that is there already, made from the same source in the same way, is used again.
     """
-    from edgeprof.quantize import quantize, read_model_info
+    from edgeprof.modelfile import read_model_info
+    from edgeprof.quantize import quantize
 
     made = []
     for source, quants, keep in plan.models:

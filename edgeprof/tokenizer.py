@@ -128,7 +128,7 @@ def encode(vocabulary: Vocabulary | str | Path, text: str) -> list[int]:
         The ids that llama.cpp gives for this text and model.
     """
     if not isinstance(vocabulary, Vocabulary):
-        from edgeprof.quantize import read_vocabulary
+        from edgeprof.modelfile import read_vocabulary
 
         vocabulary = read_vocabulary(Path(vocabulary))
     return vocabulary.encode(text)

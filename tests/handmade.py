@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Iterable, Sequence
+from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
@@ -14,7 +16,7 @@ from edgeprof.frames import to_pandas
 from edgeprof.schema import arrow_schema
 from edgeprof.store import Dataset
 
-__all__ = ["HOSTILE", "dataset", "frame", "generated", "run", "scored"]
+__all__ = ["HOSTILE", "Tags", "dataset", "frame", "generated", "harmful", "run", "scored", "token"]
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -29,9 +31,32 @@ HOSTILE = [
     "__",
     "n" * 300,
     "\"quoted\" & 'single'",
-    "\ud83d",
 ]
 """What a device may call itself."""
+
+
+def harmful(text: str) -> list[str]:
+    """Return the characters that do something other than being seen, and those that could not be written."""
+    return [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
+
+
+class Tags(HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data):
+        self.texts.append(data)
 
 
 def run(run_id: str = "c/0-0001", **columns: Any) -> dict[str, Any]:

@@ -28,7 +28,8 @@ sys.path.insert(0, str(HERE.parent.parent / "tests"))
 
 from reference_llama import load
 
-from edgeprof.quantize import quantize, read_model_info, read_vocabulary
+from edgeprof.modelfile import read_model_info, read_vocabulary
+from edgeprof.quantize import quantize
 
 MODELS = ("fable-1.2m", "fable-1.2m-ternary", "fable-1.2m-control", "fable-0.5m")
 TYPES = ("F16", "Q8_0", "Q5_0", "Q4_0", "TQ2_0")

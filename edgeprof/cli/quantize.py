@@ -25,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
     from edgeprof import units
     from edgeprof.errors import StorageError, UsageError
-    from edgeprof.quantize import quantize, read_model_info
+    from edgeprof.modelfile import read_model_info
+    from edgeprof.quantize import quantize
 
     for pair in args.keep:
         if "=" not in pair:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgeprof.firmware import path
-from edgeprof.quantize import read_vocabulary
+from edgeprof.modelfile import read_vocabulary
 
 SHIM = """
 #include "llm/emath.h"

@@ -12,7 +12,8 @@ from firmware_host import MODELS, Host, tiny_model
 from reference_llama import load
 
 from edgeprof import boards
-from edgeprof.quantize import quantize, read_vocabulary
+from edgeprof.modelfile import read_vocabulary
+from edgeprof.quantize import quantize
 
 FABLE = MODELS / "fable-1.2m-F16.gguf"
 TERNARY = MODELS / "fable-1.2m-ternary-F16.gguf"

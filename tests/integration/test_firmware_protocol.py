@@ -16,7 +16,7 @@ from firmware_host import Host, tiny_model
 from reference_llama import load
 
 from edgeprof import boards, wire
-from edgeprof.quantize import read_vocabulary
+from edgeprof.modelfile import read_vocabulary
 from edgeprof.wire import Type
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import edgeprof
 from edgeprof import resources
-from edgeprof.quantize import read_vocabulary
+from edgeprof.modelfile import read_vocabulary
 from edgeprof.sources import evaluation
 from edgeprof.sweep import load_plan, make_models
 
@@ -107,7 +107,7 @@ def measured():
 
 @pytest.fixture(scope="module")
 def files(plan, tmp_path_factory):
-    from edgeprof.quantize import read_model_info
+    from edgeprof.modelfile import read_model_info
 
     made = make_models(plan, tmp_path_factory.mktemp("models"))
     return {(read_model_info(path).name, quant): path for path, quant in made}

@@ -332,6 +332,13 @@ def test_a_run_begin_that_never_comes_is_not_waited_for_forever() -> None:
     rows, state = decode(data, final=False)
     assert state.offset > 1 << 20
     assert len(tables(rows)["tokens"]) >= 30000
+    # One that comes too late changes nothing for what was let go before, wherever a segment ends.
+    sent.board.repeat_begin()
+    sent.board.tokens(60000, 30, 1)
+    more = sent.without(0)
+    whole = tables(decode(more)[0])["tokens"]
+    assert {r["ticks_start"] is None for r in whole} == {True, False}
+    assert tables(decode(more, (len(data),))[0])["tokens"] == whole
 
 
 HOSTILE = [
@@ -377,7 +384,7 @@ def test_no_sequence_of_valid_frames_raises(made: list[Any]) -> None:
 
 
 ACTIONS = st.sampled_from(["hello", "begin", "repeat", "tokens", "stages", "memory", "event", "end", "text", "noise",
-                           "lose", "double", "reset", "echo", "empty"])  # fmt: skip
+                           "lose", "double", "reset", "echo", "rename"])  # fmt: skip
 
 
 @given(st.lists(ACTIONS, max_size=25), st.data())
@@ -411,6 +418,8 @@ def test_segments_make_no_difference(actions: list[str], data: st.DataObject) ->
             parts.append(parts[-1])
         elif action == "reset":
             b.reset()
+        elif action == "rename":
+            b.pairs["model"] = f"m{number}"
         elif action == "echo":
             parts.append(wire.hello_request(1))
         if lose:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgeprof.quantize import quantize, read_model_info, read_vocabulary
+from edgeprof.modelfile import read_model_info, read_vocabulary
+from edgeprof.quantize import quantize
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "data" / "models"

@@ -11,14 +11,8 @@ import numpy as np
 import pytest
 
 from edgeprof.errors import ModelError, StorageError, UsageError
-from edgeprof.quantize import (
-    QUANTIZATIONS,
-    nominal_bits,
-    quantize,
-    read_model_info,
-    read_vocab,
-    read_vocabulary,
-)
+from edgeprof.modelfile import read_model_info, read_vocab, read_vocabulary
+from edgeprof.quantize import QUANTIZATIONS, nominal_bits, quantize
 from edgeprof.tokenizer import Vocabulary, decode_piece, encode
 
 MODELS = Path(__file__).parents[2] / "data" / "models"

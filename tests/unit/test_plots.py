@@ -1,0 +1,145 @@
+"""Plots: what is drawn is what was given, and a name is drawn as it is."""
+
+from __future__ import annotations
+
+import io
+import xml.etree.ElementTree as ET
+
+import handmade
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from edgeprof import display, plots
+from edgeprof.plots import style
+
+mpl.use("Agg")
+SVG = "{http://www.w3.org/2000/svg}text"
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def drawn(ax) -> list[str]:
+    """Return the texts that a reader of the picture sees."""
+    file = io.BytesIO()
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        ax.figure.savefig(file, format="svg")
+    texts = [" ".join("".join(node.itertext()).split()) for node in ET.fromstring(file.getvalue()).iter(SVG)]
+    ax.figure.canvas.draw()
+    return texts
+
+
+def costs(*groups: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"group": g, "position": p, "ticks": (k + 1) * 1e6 + p} for k, g in enumerate(groups) for p in range(5)]
+    )
+
+
+def latencies(*groups: str) -> pd.DataFrame:
+    return pd.DataFrame([{"group": g, "itl_ticks": (k + 1) * 1e6 + i} for k, g in enumerate(groups) for i in range(20)])
+
+
+def points(*groups: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"group": g, "perplexity": 2.0 + k, "model_bytes": 1024.0 * (k + 1)} for k, g in enumerate(groups)]
+    )
+
+
+PLOTS = {
+    "cost": lambda *g: plots.plot_cost_by_position(costs(*g)),
+    "itl": lambda *g: plots.plot_itl(latencies(*g)),
+    "tradeoff": lambda *g: plots.plot_tradeoff(points(*g), "model_bytes", xlabel="size [KiB]", scale=1024),
+}
+
+
+@pytest.mark.parametrize("kind", PLOTS)
+@pytest.mark.parametrize("name", handmade.HOSTILE)
+def test_a_name_is_drawn_as_it_is(kind, name):
+    if name == "two\nlines\r\ttabs":
+        name = "two lines"
+    texts = drawn(PLOTS[kind](name, "F16"))
+    assert "F16" in texts
+    assert " ".join(display.terminal_text(name, 40).split()) in [t.lstrip("\u200a") for t in texts]
+
+
+def test_a_hostile_clock_is_drawn_as_it_is():
+    ax = plots.plot_cost_by_position(costs("F16"), clock=r"$\frac{")
+    assert any(r"ticks of $\frac{" in t for t in drawn(ax))
+
+
+@pytest.mark.parametrize(("clock", "unit"), [("fuel", "WebAssembly instructions"), ("host", "ns of host time")])
+def test_the_axis_names_the_clock(clock, unit):
+    passes = pd.DataFrame({"position": [0, 1], "phase": ["prefill", "decode"], "ticks": [1, 2]})
+    assert unit in plots.plot_cost_by_position(costs("F16"), clock=clock).get_ylabel()
+    assert unit in plots.plot_itl(latencies("F16"), clock=clock).get_xlabel()
+    assert unit in plots.plot_passes(passes, clock=clock).get_ylabel()
+
+
+def test_costs_are_drawn_in_millions_the_mean_of_repeats():
+    data = pd.concat([costs("F16"), costs("F16").assign(ticks=lambda d: d["ticks"] + 2e6)])
+    (line,) = plots.plot_cost_by_position(data).lines
+    assert line.get_xdata().tolist() == [0, 1, 2, 3, 4]
+    assert line.get_ydata() == pytest.approx(2 + np.arange(5) / 1e6)
+
+
+def test_latencies_are_drawn_with_median_and_p95():
+    ax = plots.plot_itl(latencies("F16", "Q8_0"))
+    cloud, median, p95 = ax.lines[3:6]  # the first group is drawn on top, after the last
+    assert len(cloud.get_xdata()) == 20
+    assert median.get_xdata()[0] == pytest.approx(1 + 9.5e-6)
+    assert p95.get_xdata()[0] == pytest.approx(1 + 18.05e-6)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["Q8_0", "F16"]
+
+
+def test_passes_are_drawn_by_phase():
+    data = pd.DataFrame({"position": [0, 1, 2], "phase": ["prefill", "decode", "decode"], "ticks": [1e6, 2e6, 3e6]})
+    ax = plots.plot_passes(data)
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["prefill", "decode"]
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1], [2, 3]]
+
+
+def test_the_tradeoff_is_above_the_best_in_percent():
+    ax = plots.plot_tradeoff(points("F16", "Q8_0", "Q4_0"), "model_bytes", xlabel="size [KiB]", scale=1024)
+    assert [line.get_xdata()[0] for line in ax.lines] == [1, 2, 3]
+    assert [line.get_ydata()[0] for line in ax.lines] == pytest.approx([0, 50, 100])
+    assert ax.get_xlabel() == "size [KiB]"
+
+
+def test_what_has_no_figures_is_not_drawn():
+    data = points("F16", "Q8_0", "broken", "unknown").assign(perplexity=[2.0, 3.0, np.inf, np.nan])
+    ax = plots.plot_tradeoff(data, "model_bytes", xlabel="size")
+    assert len(ax.lines) == 2
+    assert {"broken", "unknown"}.isdisjoint(drawn(ax))
+
+
+@pytest.mark.parametrize("n", [1, 8, 30])
+def test_many_groups_have_a_colour_and_a_name_each(n):
+    names = [f"group {i}" for i in range(n)]
+    for draw in PLOTS.values():
+        assert set(names) <= set(drawn(draw(*names)))
+    assert list(style.colours(names)) == names
+
+
+def test_unknown_costs_are_gaps():
+    data = costs("F16", "Q8_0").assign(ticks=lambda d: d["ticks"].astype("Int64"))
+    data.loc[2, "ticks"] = pd.NA
+    ax = plots.plot_cost_by_position(data)
+    drawn(ax)
+    assert np.isnan(ax.lines[0].get_ydata()[2])
+    passes = pd.DataFrame({"position": [0, 1], "phase": "decode", "ticks": pd.array([None, 3], "Int64")})
+    drawn(plots.plot_passes(passes))
+
+
+def test_nothing_to_draw_is_an_empty_picture():
+    for ax in (
+        plots.plot_cost_by_position(costs("F16").iloc[:0]),
+        plots.plot_itl(latencies("F16").iloc[:0]),
+        plots.plot_tradeoff(points("F16").iloc[:0], "model_bytes", xlabel="size"),
+    ):
+        drawn(ax)
