@@ -122,6 +122,7 @@ def test_where_finds_what_only_the_host_knows(tmp_path: Path) -> None:
         for where in ({"model": "mine"}, {"model_sha256": "ab"}, {"board": None}):
             assert len(ds.table("tokens", where=where)) == 11
         seal.seal(folder, final=True)
+    assert list(folder.glob("segment=0000/board=unknown-*/model=mine-*/quant=unknown-*/tokens.parquet"))
 
 
 def test_a_run_that_is_half_sealed_is_whole(tmp_path: Path) -> None:

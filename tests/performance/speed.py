@@ -1,0 +1,115 @@
+"""How fast the wasm board is on this machine, beside the same C compiled natively.
+
+``python tests/performance/speed.py --out docs/results/speed.json`` records absolute figures with their machine; the test
+beside it asserts ratios only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import edgeprof
+from edgeprof import resources
+from edgeprof.capture import capture
+from edgeprof.firmware import path as firmware
+from edgeprof.quantize import quantize
+from edgeprof.sources import evaluation, open_sources
+
+QUANTS = ("F32", "F16", "Q8_0", "Q4_0", "TQ2_0")
+HERE = Path(__file__).parent
+
+
+def machine() -> dict[str, object]:
+    """Return what matters of this machine; no names."""
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "wasmtime": version("wasmtime"),
+        "edgeprof": edgeprof.__version__,
+    }
+
+
+def native(folder: Path) -> Path:
+    """Compile the benchmark; return the program."""
+    program = folder / "native"
+    sources = sorted(str(p) for p in Path(firmware("llm")).glob("*.c"))
+    flags = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-ffp-contract=off", "-fno-fast-math"]
+    command = ["gcc", *flags, f"-I{firmware('llm')}", f"-I{firmware('include')}", str(HERE / "native.c"), *sources]
+    subprocess.run([*command, "-o", str(program)], check=True)
+    return program
+
+
+def native_speed(program: Path, model: Path, windows: int) -> float:
+    """Return passes per second of CPU time."""
+    done = subprocess.run([program, str(model), str(windows)], check=True, capture_output=True, text=True)
+    passes, seconds = done.stdout.split()
+    return int(passes) / float(seconds)
+
+
+def wasm_speed(model: Path, windows: int, folder: Path) -> tuple[float, float]:
+    """Return passes per second and fuel per pass of scoring windows on the wasm board, captured as always.
+
+    The seconds are the host's, between the first frame of tokens and the last, so that starting processes and compiling
+    the module do not count.
+    """
+    job = evaluation(resources.path("data/models/eval.txt"), model, max_windows=windows)
+    with open_sources(["wasm"], model) as sources:
+        capture(sources, folder, [job])
+    tokens = edgeprof.open(folder).tokens
+    host = tokens["t_host_ns"].astype("int64")
+    seconds = (host.max() - host.min()) / 1e9
+    later = int((host > host.min()).sum())
+    return later / seconds, float(tokens["ticks"].mean())
+
+
+def measure(windows: int = 8) -> dict[str, dict[str, float]]:
+    """Return the figures for each quantization of the reference model."""
+    source = resources.path("data/models/fable-1.2m-F16.gguf")
+    figures = {}
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        program = native(folder)
+        for quant in QUANTS:
+            model = source
+            if quant != "F16":
+                model = quantize(source, folder / f"{quant}.gguf", quant).path
+            there = native_speed(program, model, windows)
+            here, fuel = wasm_speed(model, windows, folder / f"data-{quant}")
+            figures[quant] = {
+                "wasm_passes_per_s": round(here, 1),
+                "native_passes_per_cpu_s": round(there, 1),
+                "native_over_wasm": round(there / here, 3),
+                "fuel_per_pass": round(fuel),
+            }
+    return figures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    began = time.strftime("%Y-%m-%d")
+    result = {
+        "machine": machine(),
+        "date": began,
+        "model": "fable-1.2m",
+        "passes": "scoring, n_ctx 256",
+        "speed": measure(),
+    }
+    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")

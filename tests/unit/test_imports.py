@@ -1,0 +1,47 @@
+"""What is loaded when: importing edgeprof and capturing stay light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import edgeprof
+
+HEAVY = {"numpy", "pandas", "pyarrow", "matplotlib", "scipy", "papermill", "nbconvert", "wasmtime", "gguf"}
+
+
+def loaded(code: str) -> set[str]:
+    """Return the heavy packages that a fresh interpreter has after some code."""
+    program = f"import contextlib, io, json, sys\nwith contextlib.redirect_stdout(io.StringIO()):\n  {code}\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return HEAVY & set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def help_of(*words: str) -> str:
+    return f"from edgeprof.cli import main\n  with contextlib.suppress(SystemExit): main({list(words)!r})"
+
+
+@pytest.mark.parametrize("code", ["import edgeprof", "import edgeprof.display, edgeprof.units, edgeprof.errors"])
+def test_importing_loads_nothing_heavy(code):
+    assert loaded(code) == set()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["compare", "--help"], ["nonsense"]])
+def test_help_and_wrong_use_load_nothing_heavy(words):
+    assert loaded(help_of(*words)) == set()
+
+
+@pytest.mark.parametrize("module", ["reader", "journal", "transports", "boards", "cli.capture", "capture"])
+def test_what_captures_loads_no_numpy(module):
+    assert loaded(f"import edgeprof.{module}") == set()
+
+
+def test_every_public_name_is_there():
+    for name in edgeprof.__all__:
+        assert getattr(edgeprof, name) is not None, name
+    assert dir(edgeprof) == sorted(edgeprof.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'compair'"):
+        edgeprof.compair  # noqa: B018
