@@ -320,7 +320,8 @@ def floors(session: nox.Session) -> None:
         return
     install_args = nox.project.dependency_groups(PROJECT, "test")
     session.install("--resolution", "lowest-direct", "-e", ".", *install_args)
-    pytest(session, *folders("unit", "contract"))
+    # Old libraries on new ones of others, which deprecate what they use.
+    pytest(session, "-W", "ignore::DeprecationWarning", *folders("unit", "contract"))
 
 
 # ---- security, and what is made rather than checked ----
@@ -353,6 +354,23 @@ def refresh(session: nox.Session) -> None:
     """Execute the notebooks anew on the pinned stack and store their outputs; then look at what changed."""
     install(session, "test", constraints=True)
     session.run("python", "tests/notebooks/refresh.py", *notebooks(strict=True))
+
+
+@nox.session
+def picture(session: nox.Session) -> None:
+    """Take the README's picture: the top of the report of the reference data, as a browser shows it."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser:
+        not_run(session, "picture", "Install a browser: apt-get install chromium.")
+        return
+    install(session)
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("edgeprof", "report", "compare_quantizations", "data/reference", "--out", folder)
+        session.run(
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,1130",
+            f"--user-data-dir={folder}/profile", f"--screenshot={ROOT / 'docs' / 'images' / 'report.png'}",
+            f"file://{folder}/report.html", external=True,
+        )  # fmt: skip
 
 
 @nox.session

@@ -61,13 +61,12 @@ class Comparison:
         t = self.table
         text: dict[str, Any] = {column: t[column].fillna("unknown").astype(str) for column in self.by}
         text |= {
-            "bits/weight": t["bits_per_weight"].map(units.significant),
+            "bits / weight": t["bits_per_weight"].map(units.significant),
             "size": t["model_bytes"].map(units.iec),
             "RAM needed": t["ram_needed_bytes"].map(units.iec),
             "decode [tick/token]": t["decode_ticks_per_token"].map(units.si),
             "cost": [_cost(*row) for row in zip(t["cost_ratio"], t["cost_verdict"], strict=True)],
             "TTFT [tick]": t["ttft_ticks"].map(units.si),
-            "ITL p95 [tick]": t["itl_p95_ticks"].map(units.si),
             "perplexity": t["perplexity"].map(lambda v: units.significant(v, 5)),
             "Δ perplexity [95 %]": [
                 "baseline" if base else _change(*row)

@@ -127,12 +127,12 @@ _PAGE = """<!DOCTYPE html>
 <style>
 :root {{ color-scheme: light; }}
 body {{ font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #1b1f24;
-  background: #fff; max-width: 66rem; margin: 2rem auto 4rem; padding: 0 1.25rem; }}
+  background: #fff; max-width: 76rem; margin: 2rem auto 4rem; padding: 0 1.25rem; }}
 h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .8rem; }}
 h2 {{ font-size: 1.3rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #d8dee4; padding-bottom: .25rem; }}
-table {{ border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; margin: .8rem 0; }}
+table {{ border-collapse: collapse; font-size: .81rem; font-variant-numeric: tabular-nums; margin: .8rem 0; }}
 p.caption {{ color: #57606a; font-size: .82rem; margin-top: .2rem; }}
-th, td {{ padding: .3rem .5rem; border-bottom: 1px solid #e3e7eb; }}
+th, td {{ padding: .3rem .42rem; border-bottom: 1px solid #e3e7eb; }}
 td {{ white-space: nowrap; }}
 thead th {{ border-bottom: 2px solid #57606a; vertical-align: bottom; }}
 tbody tr:hover {{ background: #f3f6f9; }}

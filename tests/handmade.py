@@ -1,4 +1,4 @@
-"""Data sets made by hand: runs and tokens as dictionaries, to a data set in memory that no file stands behind."""
+"""Data sets made by hand: of runs and tokens as dictionaries in memory, or of what a fake board sent in a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeprof.frames import to_pandas
 from edgeprof.schema import arrow_schema
 from edgeprof.store import Dataset
 
-__all__ = ["HOSTILE", "Tags", "dataset", "frame", "generated", "harmful", "run", "scored", "token"]
+__all__ = ["HOSTILE", "Tags", "dataset", "frame", "generated", "harmful", "run", "scored", "stored", "token"]
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -122,3 +122,18 @@ def dataset(runs: Sequence[dict[str, Any]], tokens: Sequence[dict[str, Any]] = (
     for name, rows in others.items():
         tail[name, ("", "", "")] = table(name, rows)
     return Dataset("hand", fs.LocalFileSystem(), [], tail, sorted({r["capture_id"] for r in runs}), [])
+
+
+def stored(out: Any, name: str, label: str = "p", *, n: int = 12, **pairs: str) -> Any:
+    """Write a closed capture of one generation and return its folder; the board says ``pairs`` of itself."""
+    import fakeboard
+
+    from edgeprof.care import recover
+
+    sent = bytearray()
+    board = fakeboard.FakeBoard(sent.extend, pairs=fakeboard.PAIRS | pairs)
+    board.hello()
+    board.generate(label, 4, n)
+    folder = fakeboard.make_capture(out, name, [bytes(sent)])
+    recover(folder)
+    return folder

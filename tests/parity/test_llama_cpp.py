@@ -7,11 +7,13 @@ files may differ after some tokens, and only F16 is compared word for word; perp
 from __future__ import annotations
 
 import ctypes
-import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+from machine import record
 
 import edgeprof
 from edgeprof import resources
@@ -62,7 +64,7 @@ class LlamaCpp:
         return list(room[:n])
 
     def logits(self, tokens, *, first=0):
-        """Return logits of positions ``first`` and on after feeding all tokens at once, shape (n - first, vocabulary)."""
+        """Return logits from position ``first`` on, all tokens fed at once; shape (n - first, vocabulary)."""
         ll = self.ll
         ll.llama_memory_clear(ll.llama_get_memory(self.context), True)
         batch = ll.llama_batch_init(len(tokens), 0, 1)
@@ -135,7 +137,7 @@ def test_f16_greedy_text_is_the_same(plan, files):
     llama.close()
 
 
-def test_perplexity_agrees(plan, files, measured, record_property):
+def test_perplexity_agrees(plan, files, measured):
     scored = measured[measured["kind"] == "score"]
     figures = {}
     for (model, quant), path in files.items():
@@ -145,7 +147,8 @@ def test_perplexity_agrees(plan, files, measured, record_property):
         llama.close()
         (ours,) = scored[(scored["model"] == model) & (scored["quant"] == quant)]["perplexity"]
         figures[f"{model} {quant}"] = {"board": ours, "llama_cpp": theirs, "relative": ours / theirs - 1}
-    record_property("perplexity", json.dumps(figures))
-    print(json.dumps(figures, indent=1))
+    if "EDGEPROF_RESULTS" in os.environ:
+        out = Path(os.environ["EDGEPROF_RESULTS"], "parity.json")
+        record(out, {"scored_tokens": 127 * N_WINDOWS, "perplexity": figures}, "llama-cpp-python", "wasmtime", "gguf")
     assert {k: v for k, v in figures.items() if abs(v["relative"]) > PERPLEXITY_TOLERANCE} == {}
     assert len(figures) == 6

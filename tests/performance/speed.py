@@ -1,21 +1,19 @@
 """How fast the wasm board is on this machine, beside the same C compiled natively.
 
-``python tests/performance/speed.py --out docs/results/speed.json`` records absolute figures with their machine; the test
-beside it asserts ratios only.
+``python tests/performance/speed.py --out docs/results/speed.json`` records absolute figures with their machine;
+the test beside it asserts ratios only.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
-from importlib.metadata import version
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from machine import record
 
 import edgeprof
 from edgeprof import resources
@@ -26,22 +24,6 @@ from edgeprof.sources import evaluation, open_sources
 
 QUANTS = ("F32", "F16", "Q8_0", "Q4_0", "TQ2_0")
 HERE = Path(__file__).parent
-
-
-def machine() -> dict[str, object]:
-    """Return what matters of this machine; no names."""
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "wasmtime": version("wasmtime"),
-        "edgeprof": edgeprof.__version__,
-    }
 
 
 def native(folder: Path) -> Path:
@@ -103,13 +85,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    began = time.strftime("%Y-%m-%d")
-    result = {
-        "machine": machine(),
-        "date": began,
-        "model": "fable-1.2m",
-        "passes": "scoring, n_ctx 256",
-        "speed": measure(),
-    }
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    record(args.out, {"model": "fable-1.2m", "passes": "scoring, n_ctx 256", "speed": measure()}, "wasmtime", "numpy")
+    sys.stdout.write(args.out.read_text(encoding="utf-8"))

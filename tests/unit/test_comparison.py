@@ -76,13 +76,12 @@ def test_formatted_as_people_read_it():
     result = compare(of(group("Q4_0", [25] * 9, shifted(0.1, 0.2)), group("F16", [20] * 9, NLL)))
     assert result.formatted().to_dict("list") == {
         "quant": ["F16", "Q4_0"],
-        "bits/weight": ["16.0", "4.50"],
+        "bits / weight": ["16.0", "4.50"],
         "size": ["3.91 KiB", "3.91 KiB"],
         "RAM needed": ["900 B", "900 B"],
         "decode [tick/token]": ["20.0", "25.0"],
         "cost": ["baseline", "1.25× worse"],
         "TTFT [tick]": ["30.0", "30.0"],
-        "ITL p95 [tick]": ["20.0", "25.0"],
         "perplexity": ["2.8577", "3.3201"],
         "Δ perplexity [95 %]": ["baseline", "+16.18 % [+5.99, +27.36]"],
         "quality": ["baseline", "worse"],

@@ -341,6 +341,18 @@ def test_a_run_begin_that_never_comes_is_not_waited_for_forever() -> None:
     assert tables(decode(more, (len(data),))[0])["tokens"] == whole
 
 
+def test_a_runs_rows_stay_in_one_group_whatever_the_board_says_later() -> None:
+    sent = Sent()
+    sent.board.begin()
+    sent.board.memory(1, 1, 1, 1, 1)
+    sent.board.pairs["model"] = "other"
+    sent.board.repeat_begin()
+    sent.board.tokens(0, 3, 1)
+    sent.board.end()
+    rows, _ = decode(sent.without(), (len(sent.parts[0] + sent.parts[1]),))
+    assert {group for _, group in build(rows, "c")} == {("fake", "toy", "Q8_0")}
+
+
 HOSTILE = [
     "../../etc", "x" * 300, "<script>alert(1)</script>", "\x1b[2J\x1b]0;owned\x07", "a\0b", "", "CON", "001", "💥" * 80,
     "NaN", "1e400", "-1", str(10**200), "9223372036854775808",

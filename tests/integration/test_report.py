@@ -1,0 +1,141 @@
+"""Reports end to end: a kernel runs the notebook, and what comes out can be opened, read by programs, and trusted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import handmade
+import nbformat
+import pytest
+from handmade import Tags, harmful
+from nbformat import v4
+
+import edgeprof
+from edgeprof import report
+from edgeprof.cli import main
+from edgeprof.errors import ReportError
+
+pytestmark = pytest.mark.slow
+
+
+def notebook(path: Path, *sources: str) -> Path:
+    cells = [v4.new_markdown_cell("# A notebook"), v4.new_code_cell(sources[0], metadata={"tags": ["parameters"]})]
+    cells += [v4.new_code_cell(source) for source in sources[1:]]
+    metadata = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(v4.new_notebook(cells=cells, metadata=metadata), path)
+    return path
+
+
+def test_parameters_arrive_and_results_are_recorded(tmp_path):
+    path = notebook(
+        tmp_path / "small.ipynb",
+        'n: int = 1\nnames: list[str] = []\noutput_dir: str = ""',
+        "import sys\nprint(n + 1, names)\nprint('a warning', file=sys.stderr)",
+        "from edgeprof import report\nreport.record(output_dir, 'answer', {'n': n, 'names': names})",
+    )
+    made = report.make_report(path, tmp_path / "out", {"n": "41", "names": "a,b"})
+    page = made.html.read_text(encoding="utf-8")
+    assert "42 ['a', 'b']" in page and "a warning" not in page
+    assert "41" not in page.split("<main>")[1]  # neither the parameters nor code
+    results = json.loads(made.results.read_text(encoding="utf-8"))
+    assert results == {
+        "results_version": 1,
+        "edgeprof_version": edgeprof.__version__,
+        "notebook": {"name": "small", "sha256": results["notebook"]["sha256"]},
+        "parameters": {"n": 41, "names": ["a", "b"]},
+        "inputs": {"data": "", "sha256": None},
+        "results": {"answer": {"n": 41, "names": ["a", "b"]}},
+    }
+    executed = nbformat.read(made.notebook, as_version=4)
+    assert [c.execution_count for c in executed.cells if c.cell_type == "code"] == [1, 2, 3, 4]
+    assert sorted(p.name for p in made.html.parent.iterdir()) == ["notebook.ipynb", "report.html", "results.json"]
+
+
+def test_a_failing_cell_says_all_and_leaves_no_old_report(tmp_path):
+    path = notebook(tmp_path / "bad.ipynb", "n: int = 1", "x = 1", "raise ValueError(f'no {n}')", "print('never')")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("report.html", "results.json"):
+        (out / name).write_text("yesterday's", encoding="utf-8")
+    with pytest.raises(ReportError) as error:
+        report.make_report(path, out, {"n": 7})
+    message = str(error.value)
+    for word in ("bad.ipynb", "cell [4]", "ValueError: no 7", '"n": 7', str(out / "notebook.ipynb")):
+        assert word in message
+    assert "\n" not in message
+    assert [p.name for p in out.iterdir()] == ["notebook.ipynb"]
+    assert "no 7" in (out / "notebook.ipynb").read_text(encoding="utf-8")
+
+
+def test_a_cell_that_does_not_end_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "CELL_SECONDS", 3)
+    path = notebook(tmp_path / "endless.ipynb", "n: int = 1", "import time\ntime.sleep(60)")
+    with pytest.raises(ReportError, match=r"endless\.ipynb: a cell took more than 3 s"):
+        report.make_report(path, tmp_path / "out", {})
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    """A data set whose board, models and quantizations call themselves terrible things."""
+    out = tmp_path_factory.mktemp("hostile")
+    for i, name in enumerate(handmade.HOSTILE):
+        handmade.stored(out, f"c{i:02d}", prompt_id=name[:80], board="<b>x</b>", model=name[:120], quant=name[:120])
+    return out
+
+
+def test_hostile_names_are_text_in_a_report(hostile, tmp_path, capsys):
+    words = ["report", "compare_quantizations", hostile, "--out", tmp_path / "out", "-p", "board=<b>x</b>"]
+    assert main([str(w) for w in words]) == 0, capsys.readouterr().err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    tags = Tags(page)
+    assert {"script", "b", "q", "x"}.isdisjoint(tags.tags)
+    assert all(
+        a in ("src", "alt", "id", "class", "style", "lang", "charset", "name", "content", "http-equiv")
+        for a in tags.attributes
+    )
+    assert tags.tags.count("img") == 3
+    text = "".join(tags.texts)
+    assert "<script>alert(1)</script>" in text and r"$\frac{" in text and "<b>x</b>" in text
+    assert harmful(text.replace("\n", "")) == []
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert {r["model"] for r in results["results"]["comparison"]} == {n[:120] for n in handmade.HOSTILE}
+
+
+def test_the_digest_follows_the_data(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", 'data: str = ""', "1")
+
+    def digest(**given: str) -> str:
+        made = report.make_report(path, tmp_path / "out", given)
+        return json.loads(made.results.read_text(encoding="utf-8"))["inputs"]["sha256"]
+
+    handmade.stored(tmp_path / "data", "one")
+    first = digest(data=str(tmp_path / "data"))
+    handmade.stored(tmp_path / "data", "two")
+    assert digest(data=str(tmp_path / "data")) != first
+    # Without a data set a notebook reads the reference, and says so.
+    assert digest() == report.inputs_digest(edgeprof.reference())
+
+
+def test_the_notebooks_make_reports_of_the_reference_data(tmp_path, capsys):
+    assert main(["report", "inspect_run", edgeprof.reference(), "--out", str(tmp_path / "r"), "-p", "quant=Q4_0"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [str(tmp_path / "r" / "report.html"), str(tmp_path / "r" / "results.json")]
+    assert said.err == ""
+    results = json.loads((tmp_path / "r" / "results.json").read_text(encoding="utf-8"))
+    (run,) = results["results"]["run"]
+    assert (run["quant"], run["frames_lost"], run["status"]) == ("Q4_0", 0, "ok")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("board=wasn", "no board in this data set 'wasn'. Did you mean 'wasm'?"),
+        ("baseline=Q4_1", "Did you mean 'Q4_0'?"),
+    ],
+)
+def test_a_value_that_the_data_do_not_have_names_the_closest(tmp_path, capsys, given, message):
+    words = ["report", "compare_quantizations", edgeprof.reference(), "--out", str(tmp_path / "r"), "-p", given]
+    assert main(words) == 3
+    error = capsys.readouterr().err.strip()
+    assert message in error and "03_compare_quantizations.ipynb failed in cell" in error and "\n" not in error
