@@ -318,8 +318,8 @@ def floors(session: nox.Session) -> None:
     if session.venv_backend != "uv":
         not_run(session, "floors", "pip cannot choose the oldest versions: install uv.")
         return
-    install_args = nox.project.dependency_groups(PROJECT, "test")
-    session.install("--resolution", "lowest-direct", "-e", ".", *install_args)
+    session.install("--resolution", "lowest-direct", "-e", ".")
+    session.install(*nox.project.dependency_groups(PROJECT, "test"))
     # Old libraries on new ones of others, which deprecate what they use.
     pytest(session, "-W", "ignore::DeprecationWarning", *folders("unit", "contract"))
 

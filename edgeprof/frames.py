@@ -23,9 +23,5 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     plain = {}
     for name in table.column_names:
         data = table[name]
-        kind = _NULLABLE.get(data.type)
-        if kind is not None and data.null_count:
-            plain[name] = pd.Series(kind.__from_arrow__(data))
-        else:
-            plain[name] = data.to_pandas()
+        plain[name] = data.to_pandas(types_mapper=_NULLABLE.get if data.null_count else None)
     return pd.DataFrame(plain, columns=table.column_names)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import threading
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -219,14 +220,16 @@ def run_sweep(
     done = done_keys(out, n_jobs)
     todo = [c for c in cells(plan, make_models(plan, out / "models")) if c.key not in done]
     failures: dict[str, str] = {}
+    stop = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(jobs or min(os.cpu_count() or 1, 8)) as pool:
-        futures = {pool.submit(_capture_cell, plan, cell, out, on_progress): cell for cell in todo}
+        futures = {pool.submit(_capture_cell, plan, cell, out, on_progress, stop): cell for cell in todo}
         try:
             for future in concurrent.futures.as_completed(futures):
                 error = future.result()
                 if error:
                     failures[futures[future].key] = error
         except BaseException:
+            stop.set()
             for future in futures:
                 future.cancel()
             raise
@@ -239,14 +242,17 @@ def run_sweep(
 
 
 def _capture_cell(
-    plan: Plan, cell: Cell, out: Path, on_progress: Callable[[Cell, Progress | None], None] | None
-) -> str | None:
+    plan: Plan, cell: Cell, out: Path, on_progress: Callable[[Cell, Progress | None], None] | None,
+    stop: threading.Event,
+) -> str | None:  # fmt: skip
     todo: list[Job] = [Generation(label, text, plan.n_generate) for label, text in plan.prompts]
     if plan.eval_file is not None:
         todo.append(evaluation(plan.eval_file, cell.model, max_windows=plan.eval_windows))
     random.Random(f"{plan.seed} {cell.key}").shuffle(todo)
 
     def progress(ports: list[Progress]) -> None:
+        if stop.is_set():  # the sweep was interrupted: so is this capture, which closes in good order
+            raise KeyboardInterrupt
         if on_progress:
             on_progress(cell, ports[0])
 

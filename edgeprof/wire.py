@@ -113,7 +113,8 @@ def encode_frame(
     payload += _CRC.pack(zlib.crc32(payload))
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"a frame holds at most {MAX_PAYLOAD} bytes, this one has {len(payload)}")
-    return b"\0" + cobs.encode(payload) + b"\0"
+    encoded: bytes = cobs.encode(payload)
+    return b"\0" + encoded + b"\0"
 
 
 def decode_frame(piece: bytes) -> Frame | None:

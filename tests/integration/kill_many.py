@@ -50,6 +50,7 @@ DEADLINE = 60.0
 ZYGOTE = """
 import json, os, signal, sys
 import fakeboard, edgeprof.reader, edgeprof.sealer
+import pandas  # pyarrow loads it where it is there; once for all will do
 mains = {"reader": edgeprof.reader.main, "sealer": edgeprof.sealer.main, "board": fakeboard.main}
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 while line := sys.stdin.buffer.raw.readline():
@@ -307,7 +308,7 @@ class Round:
 
     def kill_while_closing(self) -> None:
         self.sealer.release()
-        time.sleep(self.rng.uniform(0.0, 0.15))
+        time.sleep(self.rng.uniform(0.0, 0.06))
         if self.sealer.alive():
             self.kill("sealer, closing")
         self.check_bytes()

@@ -441,3 +441,18 @@ def test_restarting_the_sealer_takes_longer_each_time(monkeypatch: pytest.Monkey
     gaps = [b - a for a, b in itertools.pairwise(starts)]
     assert gaps == sorted(gaps)
     assert gaps[-1] > 4 * gaps[0] - 0.5
+
+
+def test_a_sealer_that_is_dead_at_the_end_is_started_once_more(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; p = pathlib.Path(sys.argv[1]); n = len(p.read_text()) if p.exists() else 0; "
+        "p.write_text('x' * (n + 1)); sys.exit('first' if n == 0 else int(sys.argv[2]))"
+    )
+    for code, name in ((0, "good"), (5, "bad")):
+        one = capture_module._Sealer.__new__(capture_module._Sealer)
+        one.command, one.pause = [sys.executable, "-c", program, str(tmp_path / name), str(code)], 30.0
+        one.start()
+        one.process.wait()
+        with pytest.raises(StorageError, match="edgeprof recover") if code else contextlib.nullcontext():
+            one.finish()
+        assert (tmp_path / name).read_text() == "xx"

@@ -148,7 +148,7 @@ def test_quantize(cli, tmp_path):
 
 
 def test_an_unknown_verb_names_the_closest(cli):
-    cli("comapre").refused(3, "no verb 'comapre'. Did you mean 'compare'?")
+    cli("compare2").refused(3, "no verb 'compare2'. Did you mean 'compare'?")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_wrong_options_show_the_usage(cli, words):
 
 
 def test_a_board_that_there_is_not(cli, tmp_path):
-    cli("capture", "wasn", "--out", tmp_path).refused(3, "no board 'wasn'. Did you mean 'wasm'?")
+    cli("capture", "wasp", "--out", tmp_path).refused(3, "no board 'wasp'. Did you mean 'wasm'?")
     cli("capture", "wasm", "--out", tmp_path).refused(3, "needs a model to run")
 
 
@@ -374,7 +374,8 @@ def test_a_sweep_is_quiet_where_nobody_watches(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="only on systems with /bin/sh")
 def test_a_reader_that_has_seen_enough_is_no_error(data):
     done = subprocess.run(
-        ["/bin/sh", "-c", '"$0" -m edgeprof export "$1" tokens | head -n 1; "$0" -m edgeprof runs "$1" | true', sys.executable, str(data)],
+        ["/bin/sh", "-c", '"$0" -m edgeprof export "$1" tokens | head -n 1; "$0" -m edgeprof runs "$1" | true',
+         sys.executable, str(data)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -130,7 +130,7 @@ def test_the_notebooks_make_reports_of_the_reference_data(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("board=wasn", "no board in this data set 'wasn'. Did you mean 'wasm'?"),
+        ("board=wasp", "no board in this data set 'wasp'. Did you mean 'wasm'?"),
         ("baseline=Q4_1", "Did you mean 'Q4_0'?"),
     ],
 )

@@ -15,7 +15,8 @@ HEAVY = {"numpy", "pandas", "pyarrow", "matplotlib", "scipy", "papermill", "nbco
 
 def loaded(code: str) -> set[str]:
     """Return the heavy packages that a fresh interpreter has after some code."""
-    program = f"import contextlib, io, json, sys\nwith contextlib.redirect_stdout(io.StringIO()):\n  {code}\nprint(json.dumps(list(sys.modules)))"
+    quietly = f"with contextlib.redirect_stdout(io.StringIO()):\n  {code}"
+    program = f"import contextlib, io, json, sys\n{quietly}\nprint(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return HEAVY & set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -43,5 +44,5 @@ def test_every_public_name_is_there():
     for name in edgeprof.__all__:
         assert getattr(edgeprof, name) is not None, name
     assert dir(edgeprof) == sorted(edgeprof.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'compair'"):
-        edgeprof.compair  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'compare2'"):
+        edgeprof.compare2  # noqa: B018

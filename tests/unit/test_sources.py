@@ -33,7 +33,7 @@ def test_credentials_are_in_no_name():
     assert source.url == "socket://user:secret@host:9"
 
 
-@pytest.mark.parametrize(("name", "close"), [("wasn", "wasm"), ("WASM", "wasm")])
+@pytest.mark.parametrize(("name", "close"), [("wasp", "wasm"), ("WASM", "wasm")])
 def test_what_is_neither_board_nor_port_names_the_closest(name, close):
     with pytest.raises(UsageError, match=f"no board {name!r}") as error:
         opened(name)

@@ -19,7 +19,8 @@ numbers = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30).filter(lambda 
 def test_the_interval_of_known_data():
     found = paired_interval(KNOWN)
     assert found.n == 8
-    # mean 1.15 / 8; standard deviation sqrt(0.4321875 / 7) = 0.248478, over sqrt(8) 0.0878500; t(7) is 2.364624 and 1.894579.
+    # mean 1.15 / 8; standard deviation sqrt(0.4321875 / 7) = 0.248478, over sqrt(8) 0.0878500;
+    # t(7) is 2.364624 and 1.894579.
     assert found.mean == pytest.approx(0.14375)
     assert (found.low, found.high) == pytest.approx(
         (0.14375 - 2.364624 * 0.08785, 0.14375 + 2.364624 * 0.08785), rel=1e-4

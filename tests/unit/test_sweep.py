@@ -72,7 +72,7 @@ def test_the_reference_plan_is_a_good_one():
         ("quants", "quant", r"no key of \[model\] of the plan plan.toml 'quant'. Did you mean 'quants'\?"),
         ("windows", "window", r"no key of \[eval\] of the plan plan.toml 'window'. Did you mean 'windows'\?"),
         ("text =", "txt =", r"no key of \[prompt\] of the plan plan.toml 'txt'. Did you mean 'text'\?"),
-        ('["wasm"]', '["wasn"]', r"no board 'wasn'. Did you mean 'wasm'\?"),
+        ('["wasm"]', '["wasp"]', r"no board 'wasp'. Did you mean 'wasm'\?"),
         ('["wasm"]', '"wasm"', "wrong type: 'wasm' is not a list"),
         ('["F16", "Q4_0"]', '"F16"', "wrong type: 'F16' is not a list"),
         ("n_generate = 3", 'n_generate = "many"', "wrong type"),

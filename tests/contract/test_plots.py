@@ -1,0 +1,77 @@
+"""What every public plot keeps to: it takes tidy data and axes, draws, and returns the axes."""
+
+from __future__ import annotations
+
+import inspect
+
+import handmade
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from edgeprof import plots
+
+mpl.use("Agg")
+NAMES = [name for name in plots.__all__ if name.startswith("plot_")]
+# Data for each plot and what else it needs; a new plot has to bring its own.
+EXAMPLES = {
+    "plot_cost_by_position": ({"group": ["a", "a", "b"], "position": [0, 1, 0], "ticks": [1, 2, 3]}, {}),
+    "plot_itl": ({"group": ["a", "a", "b"], "itl_ticks": [1, 2, 3]}, {}),
+    "plot_passes": ({"position": [0, 1], "phase": ["prefill", "decode"], "ticks": [1, 2]}, {}),
+    "plot_tradeoff": (
+        {"group": ["a", "b"], "perplexity": [2.0, 3.0], "model_bytes": [1, 2]},
+        {"x": "model_bytes", "xlabel": "size [byte]"},
+    ),
+}
+
+pytestmark = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def example(name):
+    data, more = EXAMPLES[name]
+    return getattr(plots, name), pd.DataFrame(data), more
+
+
+def test_it_composes_with_the_user_s_own_figure(name):
+    plot, data, more = example(name)
+    figure, (left, right) = plt.subplots(1, 2)
+    before = data.copy(deep=True)
+    assert plot(data, **more, ax=right) is right
+    assert right.has_data() and not left.has_data()
+    assert figure.axes == [left, right]
+    pd.testing.assert_frame_equal(data, before)
+
+
+def test_alone_it_makes_a_figure_with_units(name):
+    plot, data, more = example(name)
+    ax = plot(data, **more)
+    assert isinstance(ax, Axes)
+    labels = [label for label in (ax.get_xlabel(), ax.get_ylabel()) if label]
+    assert labels and all("[" in label and "]" in label for label in labels)
+    ax.figure.canvas.draw()
+
+
+def test_its_signature_is_that_of_all(name):
+    plot, _, more = example(name)
+    parameters = inspect.signature(plot).parameters
+    assert next(iter(parameters)) == "data"
+    assert parameters["ax"].kind is inspect.Parameter.KEYWORD_ONLY and parameters["ax"].default is None
+    assert inspect.signature(plot).return_annotation == "Axes"
+    assert "clock" in parameters or more, "ticks need to say of which clock"
+
+
+@pytest.mark.parametrize("text", handmade.HOSTILE)
+def test_no_name_breaks_it(name, text):
+    plot, data, more = example(name)
+    if "group" in data:
+        data["group"] = [text, *data["group"][1:]]
+    ax = plot(data, **more | ({"clock": text} if "clock" in inspect.signature(plot).parameters else {}))
+    ax.figure.canvas.draw()
