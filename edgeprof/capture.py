@@ -16,14 +16,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeprof import journal, wire
 from edgeprof._version import __version__
-from edgeprof.driver import Ask, Job, Outcome, converse, prompt_row
+from edgeprof.conversation import Conversation, Progress
+from edgeprof.driver import Job, Outcome, converse, prompt_row
 from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError, UsageError
 from edgeprof.layout import CAPTURE_JSON, write_json
 from edgeprof.reader import REQUEST
@@ -36,8 +36,6 @@ RESTART_SECONDS = 30.0
 END_SECONDS = 60.0
 SEAL_SECONDS = 600.0
 _CAPTURE_ID = re.compile(r"[\w.+=,@-]{1,120}", re.ASCII)
-# What a board sends while it works on a request: it did not get lost.
-_WORK = (wire.Type.TOKENS, wire.Type.STAGES, wire.Type.MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +69,6 @@ class CaptureResult:
     path: Path
     outcomes: dict[str, Outcome]
     failed: dict[str, str]
-
-
-@dataclass(slots=True)
-class Progress:
-    """What a live line shows of one port."""
-
-    name: str
-    bytes: int = 0
-    frames: int = 0
-    passes: int = 0
-    lost: int = 0
-    jobs_done: int = 0
 
 
 def new_capture_id() -> str:
@@ -123,93 +109,6 @@ def prepare(
     }
     write_json(folder / CAPTURE_JSON, header)
     return folder
-
-
-class _Conversation:
-    """One port's driver, fed from the journal."""
-
-    def __init__(self, folder: Path, port: int, talk: Generator[Ask, wire.Frame | None, Outcome] | None,
-                 send: Callable[[int, bytes], None], progress: Progress) -> None:  # fmt: skip
-        self.folder, self.port, self.send, self.progress = folder, port, send, progress
-        self.splitter = wire.Splitter()
-        self.read = 0
-        self.boot: int | None = None
-        self.next_seq = 0
-        self.talk = talk
-        self.ask: Ask | None = None
-        self.tries = 0
-        self.deadline = 0.0
-        self.outcome: Outcome | None = None
-        self.error: str | None = None
-
-    @property
-    def over(self) -> bool:
-        return self.talk is None
-
-    def start(self) -> None:
-        if self.talk is not None:
-            self._go(None)
-
-    def pump(self) -> None:
-        """Take what is new in the journal."""
-        for chunk in journal.read_from(self.folder, self.port, self.read):
-            self.read += len(chunk)
-            self.progress.bytes = self.read
-            for piece in self.splitter.feed(chunk):
-                if piece.frame is not None and not wire.from_host(piece.frame):
-                    self._take(piece.frame)
-
-    def tick(self) -> None:
-        """Ask again, or give up, if the time is over."""
-        if self.ask is None or time.monotonic() < self.deadline:
-            return
-        if self.tries < self.ask.tries:
-            self._send()
-        else:
-            self._go(None)
-
-    def fail(self, reason: str) -> None:
-        """End the conversation: its board is gone."""
-        self.error, self.talk, self.ask = reason, None, None
-
-    def _take(self, frame: wire.Frame) -> None:
-        p = self.progress
-        p.frames += 1
-        if frame.boot != self.boot:
-            self.boot, self.next_seq = frame.boot, frame.seq
-        p.lost += max(frame.seq - self.next_seq, 0)
-        self.next_seq = max(frame.seq + 1, self.next_seq)
-        if frame.type == wire.Type.TOKENS:
-            p.passes += frame.n
-        if self.ask is not None:
-            # A heartbeat says that the board lives, not that it got the request.
-            if not self.ask.frame or frame.type in _WORK:
-                self.deadline = time.monotonic() + self.ask.seconds
-            if self.ask.done(frame):
-                self._go(frame)
-
-    def _go(self, answer: wire.Frame | None) -> None:
-        assert self.talk is not None
-        try:
-            self.ask = self.talk.send(answer)
-        except StopIteration as stop:
-            self.outcome, self.talk, self.ask = stop.value, None, None
-        except EdgeprofError as error:
-            kind = "timeout" if isinstance(error, DeviceError) else "refused"
-            event = {"port": self.port, "kind": kind, "t_ns": time.monotonic_ns(), "detail": str(error)}
-            with contextlib.suppress(OSError):  # a full disk is the reader's to report
-                journal.append_event(self.folder, event)
-            self.fail(str(error))
-        else:
-            self.tries = 0
-            self._send()
-
-    def _send(self) -> None:
-        assert self.ask is not None
-        self.tries += 1
-        self.deadline = time.monotonic() + self.ask.seconds
-        if self.ask.frame:
-            self.send(self.port, self.ask.frame)
 
 
 class _Sealer:
@@ -337,12 +236,12 @@ def capture(
 def _conversation(
     folder: Path, port: int, source: Source, jobs: Sequence[Job], send: Callable[[int, bytes], None],
     progress: Progress, idle_seconds: float,
-) -> _Conversation:  # fmt: skip
+) -> Conversation:  # fmt: skip
     def advance(n: int) -> None:
         progress.jobs_done += n
 
     talk = converse(jobs, name=source.name, idle_seconds=idle_seconds, advance=advance) if jobs else None
-    return _Conversation(folder, port, talk, send, progress)
+    return Conversation(folder, port, talk, send, progress)
 
 
 def _lines(stream: Any, lines: queue.Queue[str | None]) -> None:
@@ -362,7 +261,7 @@ def _messages(lines: queue.Queue[str | None]) -> Iterator[str | None]:
 
 
 def _follow(
-    reader: subprocess.Popen[bytes], sealer: _Sealer, talks: list[_Conversation], seconds: float | None,
+    reader: subprocess.Popen[bytes], sealer: _Sealer, talks: list[Conversation], seconds: float | None,
     on_progress: Callable[[list[Progress]], None] | None,
 ) -> EdgeprofError | None:  # fmt: skip
     """Go on until all conversations are over, the time is, or the reader ends; return what went wrong."""

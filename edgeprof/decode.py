@@ -8,102 +8,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeprof import schema, wire
+from edgeprof.decode_state import Group, OpenRun, PortState, Rows
+from edgeprof.records import (
+    TICKS_MAX,
+    event_columns,
+    memory_columns,
+    stage_columns,
+    token_columns,
+    typed,
+    unknown_where,
+)
 
 __all__ = ["PortState", "Rows", "decode_port"]
 
-TOKEN = np.dtype(
-    [("start", "<u4"), ("ticks", "<u4"), ("token", "<u4"), ("next", "<u4"), ("top1", "<u4"), ("nll", "<f4"),
-     ("position", "<u2"), ("window", "<u2"), ("n_batch", "u1"), ("flags", "u1")]
-)  # fmt: skip
-STAGE = np.dtype([("position", "<u2"), ("stage", "u1"), ("pad", "u1"), ("ticks", "<u4")])
-MEMORY = np.dtype([("offset", "<u4"), ("heap", "<u4"), ("heap_peak", "<u4"), ("stack", "<u4"), ("kv", "<u4")])
-EVENT = np.dtype([("offset", "<u4"), ("kind", "u1"), ("id", "u1"), ("pad", "<u2")])
-PHASES = np.array(["prefill", "decode", "score", "unknown"])
-STAGES = ("embedding", "attention", "feed_forward", "head", "sampling", "other")
-EVENTS = {1: "mark", 2: "gpio edge"}
-_NONE = 0xFFFFFFFF
 _MISSING_KEPT = 4096
 _HELLO_KEPT = 256
 # RUN_BEGIN is repeated at least every second; a run of which this much came without one has none.
 _WAIT_BYTES = 1 << 20
-# Ticks beyond this do not fit: no clock gets there, but a device may claim anything.
-_TICKS_MAX = 2.0**62
 
 _RUN_TYPES = {c.name: c.type for c in schema.TABLES["runs"]}
 # What a device may say of itself; the host's and the derived columns are not its to set.
 _DEVICE_KEYS = set(schema.device_columns("runs")) - {"boot", "status", "ticks_total", "passes", "n_generated"}
-
-
-@dataclass(slots=True)
-class OpenRun:
-    """A run whose end has not been seen."""
-
-    ordinal: int
-    boot: int
-    run: int
-    t_begin: int | None = None
-    pairs: dict[str, str] = field(default_factory=dict)
-    group: list[str] | None = None
-    frames: int = 0
-    passes: int = 0
-
-
-@dataclass(slots=True)
-class PortState:
-    """What the bytes so far have said: enough to go on decoding behind them."""
-
-    offset: int = 0
-    in_text: bool = False
-    ordinal: int = 0
-    boot: int | None = None
-    next_seq: int = 0
-    missing: list[int] = field(default_factory=list)
-    hello: dict[str, str] = field(default_factory=dict)
-    run: OpenRun | None = None
-    last_closed: tuple[int, int] | None = None
-    frames: int = 0
-    duplicates: int = 0
-    discarded: int = 0
-    lost: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> PortState:
-        """Return the state that :meth:`to_json` wrote."""
-        values = dict(data)
-        run = values.pop("run", None)
-        closed = values.pop("last_closed", None)
-        return cls(**values, run=OpenRun(**run) if run else None, last_closed=tuple(closed) if closed else None)
-
-
-Group = tuple[str, str, str]
-"""The real (board, model, quant) that a row belongs to; empty strings where unknown."""
-
-
-class Rows:
-    """Columns being gathered, by table and group."""
-
-    def __init__(self) -> None:
-        self.parts: dict[tuple[str, Group], list[dict[str, Any]]] = {}
-
-    def add(self, table: str, group: Group, columns: dict[str, Any]) -> None:
-        """Append a batch: each value an array or list of one length, or a scalar for the whole batch."""
-        self.parts.setdefault((table, group), []).append(columns)
-
-    def extend(self, other: Rows) -> None:
-        """Append all of another port's rows."""
-        for key, batches in other.parts.items():
-            self.parts.setdefault(key, []).extend(batches)
 
 
 class _Port:
@@ -216,7 +147,7 @@ class _Port:
                 {
                     "run_id": self.run_id(self.state.run),
                     "port": self.port,
-                    "t_host_ns": _unknown(t_host, t_host < 0),
+                    "t_host_ns": unknown_where(t_host, t_host < 0),
                     "text": lines,
                 },
             )
@@ -267,11 +198,12 @@ class _Port:
         if frame.type == wire.Type.TOKENS:
             self.tokens.append((frame, end))
         elif frame.type == wire.Type.STAGES:
-            self.stages(run, frame)
+            self.add("stages", run, stage_columns(frame))
         elif frame.type == wire.Type.MEMORY:
-            self.memory(run, frame)
+            self.add("memory", run, memory_columns(frame, run.t_begin))
         elif frame.type == wire.Type.EVENT:
-            self.event(run, frame, end)
+            at = {"port": self.port, "start": [self.host_ns(end)] * frame.n}
+            self.add("events", run, at | event_columns(frame, run.t_begin))
         elif frame.type == wire.Type.RUN_END:
             self.end(run, frame)
 
@@ -301,33 +233,8 @@ class _Port:
             self.flush_tokens(run)
             run.t_begin = t_begin
 
-    def ticks_from_begin(self, run: OpenRun, frame: wire.Frame, offsets: npt.NDArray[Any]) -> Any:
-        if run.t_begin is None:
-            return [None] * len(offsets)
-        return _ticks(offsets, [frame.dt], [len(offsets)], [frame.t0 - run.t_begin])
-
-    def stages(self, run: OpenRun, frame: wire.Frame) -> None:
-        r = np.frombuffer(frame.body, STAGE)
-        names = [STAGES[s] if s < len(STAGES) else "other" for s in r["stage"]]
-        columns = {"position": r["position"], "stage": names, "ticks": _ticks(r["ticks"], [frame.dt], [len(r)], [0])}
-        self.rows.add("stages", self.group(run), {"run_id": self.run_id(run)} | columns)
-
-    def memory(self, run: OpenRun, frame: wire.Frame) -> None:
-        r = np.frombuffer(frame.body, MEMORY)
-        columns: dict[str, Any] = {"ticks": self.ticks_from_begin(run, frame, r["offset"])}
-        for name, source in (("heap", "heap"), ("heap_peak", "heap_peak"), ("stack_peak", "stack"), ("kv", "kv")):
-            columns[f"{name}_bytes"] = _unknown(r[source].astype(np.int64), r[source] == _NONE)
-        self.rows.add("memory", self.group(run), {"run_id": self.run_id(run)} | columns)
-
-    def event(self, run: OpenRun, frame: wire.Frame, end: int) -> None:
-        r = np.frombuffer(frame.body, EVENT)
-        columns = {
-            "kind": [EVENTS.get(k, f"kind {k}") for k in r["kind"]],
-            "start": [self.host_ns(end)] * len(r),
-            "ticks": self.ticks_from_begin(run, frame, r["offset"]),
-            "detail": [f"id {i}" for i in r["id"]],
-        }
-        self.rows.add("events", self.group(run), {"run_id": self.run_id(run), "port": self.port} | columns)
+    def add(self, table: str, run: OpenRun, columns: dict[str, Any]) -> None:
+        self.rows.add(table, self.group(run), {"run_id": self.run_id(run)} | columns)
 
     def end(self, run: OpenRun, frame: wire.Frame) -> None:
         totals = wire.decode_run_end(frame.body)
@@ -361,34 +268,12 @@ class _Port:
         """Turn the gathered records of the open run into rows, all at once."""
         if not self.tokens:
             return
-        records = np.frombuffer(b"".join(frame.body for frame, _ in self.tokens), TOKEN)
-        counts = [frame.n for frame, _ in self.tokens]
-        scales = [frame.dt for frame, _ in self.tokens]
+        frames = [frame for frame, _ in self.tokens]
         ends = np.array([end for _, end in self.tokens], np.int64)
-        t_host = np.repeat(self.hosts_ns(ends), counts)
-        starts: Any = [None] * len(records)
-        if run.t_begin is not None:
-            bases = [frame.t0 - run.t_begin for frame, _ in self.tokens]
-            starts = _ticks(records["start"], scales, counts, bases)
-        flags = records["flags"]
-        columns = {
-            "run_id": self.run_id(run),
-            "window": _unknown(records["window"].astype(np.int32), records["window"] == 0xFFFF),
-            "position": records["position"].astype(np.int64),
-            "phase": PHASES[flags & 3],
-            "token_id": records["token"].astype(np.int64),
-            "next_id": _unknown(records["next"].astype(np.int64), flags & 16 == 0),
-            "scored": flags & 4 > 0,
-            "nll": _unknown(records["nll"], flags & 8 == 0),
-            "top1_id": _unknown(records["top1"].astype(np.int64), flags & 32 == 0),
-            "n_batch": records["n_batch"].astype(np.int64),
-            "ticks_start": starts,
-            "ticks": _ticks(records["ticks"], scales, counts, [0] * len(counts)),
-            "t_host_ns": _unknown(t_host, t_host < 0),
-            "source": "device",
-        }
-        run.passes += len(records)
-        self.rows.add("tokens", self.group(run), columns)
+        t_host = np.repeat(self.hosts_ns(ends), [frame.n for frame in frames])
+        columns = token_columns(frames, run.t_begin) | {"t_host_ns": unknown_where(t_host, t_host < 0)}
+        self.add("tokens", run, columns)
+        run.passes += len(t_host)
         self.tokens = []
 
     def close(self, run: OpenRun, status: str | None, totals: Mapping[str, int] | None) -> None:
@@ -407,7 +292,7 @@ class _Port:
                 if key not in ("request", "fits"):
                     tags[key] = text
                 continue
-            value = _typed(text, _RUN_TYPES[key])
+            value = typed(text, _RUN_TYPES[key])
             if value is None and text:
                 tags[key] = text
             row[key] = value
@@ -425,37 +310,10 @@ class _Port:
                 "n_generated": totals["n_generated"],
                 "n_prompt": totals["n_prompt"],
                 "passes": totals["passes"],
-                "ticks_total": ticks if abs(ticks) < _TICKS_MAX else None,
+                "ticks_total": ticks if abs(ticks) < TICKS_MAX else None,
                 "frames_lost": lost if lost >= 0 else None,
             }
         return row
-
-
-def _unknown(values: npt.NDArray[Any], mask: npt.NDArray[Any]) -> Any:
-    return np.ma.masked_array(values, mask=mask) if mask.any() else values
-
-
-def _ticks(values: npt.NDArray[Any], scales: list[int], counts: list[int], bases: list[int]) -> Any:
-    """Return values times their frame's scale plus its base, unknown where that does not fit 64 bits."""
-    scale = np.repeat(np.array([max(s, 1) for s in scales], np.int64), counts)
-    base = np.repeat(np.array([b if abs(b) < _TICKS_MAX else 0 for b in bases], np.int64), counts)
-    absurd = np.repeat(np.array([abs(b) >= _TICKS_MAX for b in bases]), counts)
-    absurd |= np.abs(values.astype(np.float64) * scale + base) >= _TICKS_MAX
-    return _unknown(values.astype(np.int64) * scale + base, absurd)
-
-
-def _typed(text: str, kind: str) -> Any:
-    """Return a device's text as the column's type, or None if it is not one."""
-    if kind == "string":
-        return text
-    try:
-        number = float(text)
-        if kind == "double":
-            return number
-        whole = int(text)
-    except ValueError:
-        return None
-    return whole if -(2**63) <= whole < 2**63 else None
 
 
 def decode_port(
@@ -493,9 +351,7 @@ def decode_port(
     Rows, PortState
         The rows, and the state behind the last whole piece.
     """
-    decoder = _Port(
-        PortState.from_json(state.to_json()), capture_id=capture_id, port=port, facts=facts, reads=reads
-    )
+    decoder = _Port(PortState.from_json(state.to_json()), capture_id=capture_id, port=port, facts=facts, reads=reads)
     splitter = wire.Splitter(state.offset, in_text=state.in_text)
     for chunk in data:
         for piece in splitter.feed(chunk):

@@ -126,9 +126,7 @@ def converse(
     """
     ids, outcome = _Requests(), Outcome()
     request = ids.next()
-    hello = yield Ask(
-        wire.hello_request(request), lambda f: f.type == wire.Type.HELLO, HELLO_SECONDS, HELLO_TRIES
-    )
+    hello = yield Ask(wire.hello_request(request), lambda f: f.type == wire.Type.HELLO, HELLO_SECONDS, HELLO_TRIES)
     if hello is None:
         raise DeviceError(
             f"{name} did not answer: {HELLO_TRIES} HELLO requests in {HELLO_SECONDS * HELLO_TRIES:.0f} s brought no "
@@ -185,9 +183,7 @@ def _score(
 
     for number, window in enumerate(windows):
         request = ids.next()
-        frame = wire.score_request(
-            request, number, len(windows), window, n_ctx // 2, label=job.prompt_id
-        )
+        frame = wire.score_request(request, number, len(windows), window, n_ctx // 2, label=job.prompt_id)
         reply = yield Ask(frame, watching(_answers(request)), idle, REPLY_TRIES)
         if _refused(reply, job, outcome, name):
             return
@@ -209,9 +205,7 @@ def _refused(reply: wire.Frame | None, job: Job, outcome: Outcome, name: str) ->
     return True
 
 
-def _give_up(
-    ids: _Requests, job: Job, name: str, idle: float
-) -> Generator[Ask, wire.Frame | None, None]:
+def _give_up(ids: _Requests, job: Job, name: str, idle: float) -> Generator[Ask, wire.Frame | None, None]:
     request = ids.next()
     yield Ask(wire.stop_request(request), _answers(request), 1.0)
     raise DeviceError(f"{name} said nothing for {idle:g} s in the middle of {job.prompt_id!r}; what came is kept.")

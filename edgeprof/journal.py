@@ -63,9 +63,7 @@ class PortWriter:
         A new piece is begun beyond either.
     """
 
-    def __init__(
-        self, capture: Path, port: int, *, piece_bytes: int = 64 << 20, piece_seconds: float = 600.0
-    ) -> None:
+    def __init__(self, capture: Path, port: int, *, piece_bytes: int = 64 << 20, piece_seconds: float = 600.0) -> None:
         self._dir = port_dir(capture, port)
         self._dir.mkdir(parents=True, exist_ok=True)
         self._piece_bytes, self._piece_ns = piece_bytes, int(piece_seconds * 1e9)

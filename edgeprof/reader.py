@@ -75,9 +75,7 @@ class Reader:
         threading.Thread(target=self._sync, daemon=True).start()
         numbers = {n: selectable(p) for n, p in self.ports.items()}
         threads = [
-            threading.Thread(target=self._read_port, args=(n,), daemon=True)
-            for n, fd in numbers.items()
-            if fd is None
+            threading.Thread(target=self._read_port, args=(n,), daemon=True) for n, fd in numbers.items() if fd is None
         ]
         for thread in threads:
             thread.start()

@@ -62,7 +62,9 @@ wire_sha256      string - derived digest of all wire bytes, port after port
 clock_fit        string - derived device clock to host clock, as JSON
 clock_error_us   double us derived error of that fit
 """),
-    "runs": _columns(_KEYS + """
+    "runs": _columns(
+        _KEYS
+        + """
 port               int32  -     host    index of the port in the capture
 boot               int64  -     device  number of the board's boot
 kind               string -     device  generate or score
@@ -104,8 +106,11 @@ passes             int64  -     device  forward passes that the board counted
 passes_received    int64  -     derived forward passes that arrived
 frames_lost        int64  -     derived frames of this run that were sent and did not arrive
 tags               string -     device  everything else that was said, as JSON
-"""),
-    "tokens": _columns(_KEYS + """
+"""
+    ),
+    "tokens": _columns(
+        _KEYS
+        + """
 window      int32  -    device  window of an evaluation text, null when generating
 position    int64  -    device  position in the context, from 0
 phase       string -    device  prefill, decode or score
@@ -119,32 +124,45 @@ ticks_start int64  tick device  from run begin
 ticks       int64  tick device  what the pass took
 t_host_ns   int64  ns   host    when the host had the frame, from the capture's begin
 source      string -    host    device or host
-"""),
-    "stages": _columns(_KEYS + """
+"""
+    ),
+    "stages": _columns(
+        _KEYS
+        + """
 position int64  -    device position of the pass
 stage    string -    device embedding, attention, feed_forward, head, sampling, other
 ticks    int64  tick device what the stage took
-"""),
-    "memory": _columns(_KEYS + """
+"""
+    ),
+    "memory": _columns(
+        _KEYS
+        + """
 ticks            int64 tick device from run begin
 heap_bytes       int64 byte device in use
 heap_peak_bytes  int64 byte device high water
 stack_peak_bytes int64 byte device high water
 kv_bytes         int64 byte device the KV cache
-"""),
-    "events": _columns(_KEYS + """
+"""
+    ),
+    "events": _columns(
+        _KEYS
+        + """
 port     int32  -    host    index of the port
 kind     string -    derived gap, reset, reconnect, mark, gpio edge, timeout, refused, disconnected
 start    int64  ns   host    from the capture's begin
 end      int64  ns   host    null for a moment
 ticks    int64  tick device  from run begin, where the device said it
 detail   string -    derived in words
-"""),
-    "logs": _columns(_KEYS + """
+"""
+    ),
+    "logs": _columns(
+        _KEYS
+        + """
 port      int32  -  host   index of the port
 t_host_ns int64  ns host   when the host had the line, from the capture's begin
 text      string -  device the line
-"""),
+"""
+    ),
     "prompts": _columns("""
 capture_id string - host the capture
 prompt_id  string - host label of the prompt or evaluation text
@@ -180,10 +198,7 @@ def arrow_schema(table: str) -> pa.Schema:
         "string": pa.string(), "int64": pa.int64(), "int32": pa.int32(),
         "double": pa.float64(), "float": pa.float32(), "bool": pa.bool_(),
     }  # fmt: skip
-    fields = [
-        pa.field(c.name, kinds[c.type], metadata={"unit": c.unit, "origin": c.origin})
-        for c in TABLES[table]
-    ]
+    fields = [pa.field(c.name, kinds[c.type], metadata={"unit": c.unit, "origin": c.origin}) for c in TABLES[table]]
     return pa.schema(fields, metadata={"edgeprof.table": table, "edgeprof.format": str(FORMAT_VERSION)})
 
 

@@ -96,9 +96,7 @@ class Dataset:
         """
         return to_pandas(self.arrow(name, columns, where))
 
-    def arrow(
-        self, name: str, columns: list[str] | None = None, where: Mapping[str, Any] | None = None
-    ) -> pa.Table:
+    def arrow(self, name: str, columns: list[str] | None = None, where: Mapping[str, Any] | None = None) -> pa.Table:
         """Return a table as Arrow; parameters as of :meth:`table`."""
         if name not in TABLES:
             raise unknown_name("table", name, TABLES)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeprof import boards
-from edgeprof.capture import Progress, capture
+from edgeprof.capture import capture
+from edgeprof.conversation import Progress
 from edgeprof.driver import Generation, Job
 from edgeprof.errors import DeviceError, EdgeprofError, StorageError, UsageError, unknown_name
 from edgeprof.layout import CAPTURE_JSON, file_sha256

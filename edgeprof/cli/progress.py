@@ -10,7 +10,7 @@ from edgeprof import units
 from edgeprof.display import terminal_text
 
 if TYPE_CHECKING:
-    from edgeprof.capture import Progress
+    from edgeprof.conversation import Progress
 
 __all__ = ["PortLines"]
 

@@ -34,7 +34,7 @@ def sweep_with_bar(plan: object, out: Path, jobs: int = 0) -> int:
 
     from tqdm import tqdm
 
-    from edgeprof.capture import Progress
+    from edgeprof.conversation import Progress
     from edgeprof.sweep import Cell, Plan, cells, done_keys, make_models, run_sweep
 
     assert isinstance(plan, Plan)

@@ -269,7 +269,7 @@ def test_a_picture_s_own_text_is_kept():
 
 def test_harmless_html_passes_as_it_is():
     for text in (
-        '<div style="overflow-x:auto"><table>\n<tr><td style="text-align:right">1 &lt; &amp; &#8211; –</td></tr></table></div>',
+        '<div style="overflow-x:auto"><table>\n<tr><td style="text-align:right">&lt; &#8211;</td></tr></table></div>',
         '<p class="caption">a<br>b</p><pre>x  y</pre><a href="#top">up</a>',
         '<svg viewBox="0 0 1 1"><path d="M0 0"/></svg>',
     ):

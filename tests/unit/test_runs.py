@@ -32,8 +32,8 @@ def test_runs_as_people_read_them():
     table = runs.formatted(measure(ds)).to_dict("records")
     assert table[0] == {
         "run": "0-0001", "board": "toy", "model": "m", "quant": "F16", "prompt": "p", "kind": "generate",
-        "status": "ok", "passes": "12", "frames lost": "0", "prefill [tick/token]": "10.0", "decode [tick/token]": "2.00 k",
-        "TTFT [tick]": "30.0", "ITL p95 [tick]": "2.00 k", "perplexity": "–",
+        "status": "ok", "passes": "12", "frames lost": "0", "prefill [tick/token]": "10.0",
+        "decode [tick/token]": "2.00 k", "TTFT [tick]": "30.0", "ITL p95 [tick]": "2.00 k", "perplexity": "–",
     }  # fmt: skip
     assert (table[1]["perplexity"], table[1]["decode [tick/token]"], table[1]["frames lost"]) == ("7.3891", "–", "2")
     assert (table[2]["quant"], table[2]["status"], table[2]["frames lost"]) == ("–", "–", "–")
