@@ -1,6 +1,6 @@
 """Every job of this project, under one name each: a laptop, CI and a release all run ``nox -s NAME``.
 
-``nox -l`` lists them. Tiers are tags: ``nox -t quick`` (under 2 minutes), ``nox -t ci`` (what `make test` runs),
+``nox -l`` lists them. Tiers are tags: ``nox -t test`` (under 2 minutes), ``nox -t ci`` (what `make test` runs),
 ``nox -t nightly``. What follows ``--`` goes to pytest.
 
 A check that could not run is never silently green: it is listed at the end with what to install, and where the
@@ -162,10 +162,10 @@ def notebooks(*, strict: bool) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found if path.name.startswith("9") != strict]
 
 
-# ---- the quick tier ----
+# ---- the test tier ----
 
 
-@nox.session(tags=["quick", "ci"])
+@nox.session(tags=["test", "ci"])
 def lint(session: nox.Session) -> None:
     """Check style, format, types and spelling."""
     install(session, "lint")
@@ -175,7 +175,7 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
 
 
-@nox.session(tags=["quick"])
+@nox.session(tags=["test"])
 def unit(session: nox.Session) -> None:
     """Run the fast unit tests."""
     install(session, "test")

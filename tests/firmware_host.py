@@ -6,7 +6,8 @@ import os
 import shutil
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import serial
 
-from edgeprof import wire
+from edgeprof import boards, wire
 from edgeprof.firmware import path
 from edgeprof.wire import Type
 
@@ -113,6 +114,17 @@ class Host:
 
     def close(self) -> None:
         self.port.close()
+
+
+@contextmanager
+def board(model: Path, **options: object) -> Iterator[Host]:
+    """Start the wasm board with a model and talk to it."""
+    with boards.start("wasm", model, **options) as running:
+        host = Host(running.url)
+        try:
+            yield host
+        finally:
+            host.close()
 
 
 def tool(name: str) -> str:

@@ -16,10 +16,8 @@ from __future__ import annotations
 import argparse
 import bisect
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
 import random
 import signal
 import struct
@@ -37,6 +35,8 @@ import pyarrow as pa
 TESTS = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(TESTS.parent), str(TESTS)]
+
+from machine import record  # noqa: E402
 
 import edgeprof  # noqa: E402
 from edgeprof.capture import Source, prepare  # noqa: E402
@@ -375,23 +375,6 @@ def run(n: int, seed: int, *, go_on: bool = False) -> dict[str, Any]:
     return done | {"seed": seed, "seconds": round(time.monotonic() - began, 1)}
 
 
-def machine() -> dict[str, Any]:
-    """Return what the counts depend on; not whose machine it is."""
-    cpu = platform.processor()
-    with contextlib.suppress(OSError):
-        names = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
-        cpu = names[0].partition(":")[2].strip() if names else cpu
-    packages = ("numpy", "pyarrow", "pandas", "pyserial", "filelock", "cobs")
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "edgeprof": edgeprof.__version__,
-        "packages": {name: importlib.metadata.version(name) for name in packages},
-    }
-
-
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -399,12 +382,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    result = {"machine": machine()} | run(args.n, args.seed, go_on=True)
-    text = json.dumps(result, indent=1)
-    print(text)
+    result = run(args.n, args.seed, go_on=True)
+    print(json.dumps(result, indent=1))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n")
+        record(args.out, result, "numpy", "pyarrow", "pandas", "pyserial", "filelock", "cobs")
     return 1 if result["failures"] else 0
 
 

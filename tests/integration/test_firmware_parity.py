@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from firmware_host import MODELS, Host, tiny_model
+from firmware_host import MODELS, board, tiny_model
 from reference_llama import load
 
-from edgeprof import boards
 from edgeprof.modelfile import read_vocabulary
 from edgeprof.quantize import quantize
 
 FABLE = MODELS / "fable-1.2m-F16.gguf"
 TERNARY = MODELS / "fable-1.2m-ternary-F16.gguf"
 PROMPT = "The fox"
-
-
-@contextmanager
-def board(model: Path, **options: object) -> Iterator[Host]:
-    with boards.start("wasm", model, **options) as running:
-        host = Host(running.url)
-        try:
-            yield host
-        finally:
-            host.close()
 
 
 @pytest.fixture(scope="module")

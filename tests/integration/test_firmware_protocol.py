@@ -7,12 +7,11 @@ import random
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from firmware_host import Host, tiny_model
+from firmware_host import Host, board, tiny_model
 from reference_llama import load
 
 from edgeprof import boards, wire
@@ -23,16 +22,6 @@ from edgeprof.wire import Type
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf")
-
-
-@contextmanager
-def board(model: Path, **options: object) -> Iterator[Host]:
-    with boards.start("wasm", model, **options) as running:
-        host = Host(running.url)
-        try:
-            yield host
-        finally:
-            host.close()
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ class LlamaCpp:
             half = len(window) // 2
             logits = self.logits(window[:-1], first=half)
             top = logits.max(axis=1, keepdims=True)
-            log_sum = (top[:, 0] + np.log(np.exp(logits - top).sum(axis=1)))
+            log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
             nll.append(log_sum - logits[np.arange(len(logits)), window[half + 1 :]])
         return math.exp(np.concatenate(nll).mean())
 

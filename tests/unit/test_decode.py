@@ -173,9 +173,7 @@ def test_stages_memory_and_events() -> None:
     sent.board.event(15, 77, 0)
     got = tables(decode(sent.without())[0])
     names = ["embedding", "attention", "feed_forward", "head", "sampling", "other", "other"]
-    assert sorted((r["ticks"], r["stage"]) for r in got["stages"]) == list(
-        zip(range(10, 80, 10), names, strict=True)
-    )
+    assert sorted((r["ticks"], r["stage"]) for r in got["stages"]) == list(zip(range(10, 80, 10), names, strict=True))
     assert {r["position"] for r in got["stages"]} == {3}
     memory = [tuple(r[c.name] for c in TABLES["memory"][2:]) for r in got["memory"]]
     assert sorted(memory) == [(11, 1, 2, 3, 4), (12, None, 2, None, 4)]
