@@ -25,7 +25,7 @@ from edgeprof.records import (
     unknown_where,
 )
 
-__all__ = ["PortState", "Rows", "decode_port"]
+__all__ = ["decode_port"]
 
 _MISSING_KEPT = 4096
 _HELLO_KEPT = 256

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from edgeprof import journal
 from edgeprof._version import __version__
-from edgeprof.decode import PortState, Rows, decode_port
+from edgeprof.decode import decode_port
+from edgeprof.decode_state import PortState, Rows
 from edgeprof.errors import StorageError
 from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version, file_sha256, partition, sync, write_json
 from edgeprof.schema import FORMAT_VERSION
@@ -30,7 +31,7 @@ from edgeprof.tables import build
 
 __all__ = ["capture_rows", "decode_tail", "load_capture", "load_manifests", "seal", "states_after", "wire_digest"]
 
-PARQUET = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
+PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
 
 
 def load_capture(capture: Path) -> dict[str, Any]:

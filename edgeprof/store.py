@@ -116,7 +116,7 @@ class Dataset:
         if by_run:
             runs = _filter(self._runs, by_run)
             conditions["run_id"] = _both(conditions.get("run_id"), runs["run_id"].to_pylist())
-            groups = {self._group_of[run] for run in runs["run_id"].to_pylist()}
+            groups = {self._group_of[str(run)] for run in runs["run_id"].to_pylist()}
         needed = None if columns is None else [*dict.fromkeys([*columns, *conditions])]
         table = _filter(self._read(name, needed, groups), conditions)
         return table if columns is None else table.select(columns)
@@ -139,16 +139,16 @@ class Dataset:
             except (OSError, pa.ArrowException) as error:
                 raise StorageError(
                     f"{entry['full']} cannot be read ({error}). `edgeprof verify {self.path}` lists what is damaged; "
-                    "`edgeprof recover` rebuilds tables from the kept wire bytes."
+                    "the wire bytes that were kept beside the tables still hold what the board said."
                 ) from error
             parts.append(conform(part, name, columns))
             if found is not None:
-                found.update(dict.fromkeys(part["run_id"].to_pylist(), group))
+                found.update(dict.fromkeys(map(str, part["run_id"].to_pylist()), group))
         for (table, group), part in self._tail.items():
             if table == name and (groups is None or group in groups):
                 parts.append(conform(part, name, columns))
                 if found is not None:
-                    found.update(dict.fromkeys(part["run_id"].to_pylist(), group))
+                    found.update(dict.fromkeys(map(str, part["run_id"].to_pylist()), group))
         schema = arrow_schema(name)
         wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns])
         return pa.concat_tables(parts) if parts else wanted.remove_metadata().empty_table()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from edgeprof.decode import Group, Rows
+from edgeprof.decode_state import Group, Rows
 from edgeprof.schema import arrow_schema
 
 __all__ = ["build", "conform"]

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprof import wire
-from edgeprof.decode import PortState, Rows, decode_port
+from edgeprof.decode import decode_port
+from edgeprof.decode_state import PortState, Rows
 from edgeprof.schema import TABLES
 from edgeprof.tables import build
 
