@@ -24,13 +24,11 @@ from typing import Any
 
 from edgeprof._version import __version__
 from edgeprof.conversation import Conversation, Progress
-from edgeprof.decode_state import PortState
 from edgeprof.driver import Job, Outcome, converse, prompt_row
 from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError, UsageError
 from edgeprof.layout import CAPTURE_JSON, write_json
 from edgeprof.reader import REQUEST
 from edgeprof.schema import FORMAT_VERSION
-from edgeprof.seal import load_manifests
 from edgeprof.transports import PortSettings, redact
 
 __all__ = ["CaptureResult", "Progress", "Source", "capture"]
@@ -230,15 +228,20 @@ def capture(
         reader.stdout.close()
         sealer.finish()
     if error is not None:
-        if isinstance(error, DeviceError) and load_manifests(folder)[-1]["states"] == [PortState().to_json()] * len(
-            sources
-        ):
-            # No port could be opened, so nothing was captured: an empty capture would only be in the way.
-            shutil.rmtree(folder)
+        if isinstance(error, DeviceError):
+            _drop_if_empty(folder)
         raise error
     outcomes = {s.name: t.outcome for s, t in zip(sources, talks, strict=True) if t.outcome is not None}
     failed = {s.name: t.error for s, t in zip(sources, talks, strict=True) if t.error is not None}
     return CaptureResult(name, folder, outcomes, failed)
+
+
+def _drop_if_empty(folder: Path) -> None:
+    """Remove a capture of which no byte came, because no port could be opened: it would only be in the way."""
+    from edgeprof.seal import load_manifests  # loads pyarrow, which this process otherwise does without
+
+    if not any(state["offset"] for state in load_manifests(folder)[-1]["states"]):
+        shutil.rmtree(folder)
 
 
 def _conversation(

@@ -30,6 +30,6 @@ def test_links_lead_somewhere(page):
 
 
 def test_commands_in_the_readme_exist():
-    commands = re.findall(r"^edgeprof (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = re.findall(r"^ {4}edgeprof (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert commands
     assert set(commands) <= set(VERBS)
