@@ -6,24 +6,22 @@ decoding can go on behind it, in another process and after any crash, as if it h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeprof import schema, wire
+from edgeprof import wire
 from edgeprof.decode_state import Group, OpenRun, PortState, Rows
 from edgeprof.records import (
-    TICKS_MAX,
     event_columns,
     memory_columns,
     stage_columns,
     token_columns,
-    typed,
     unknown_where,
 )
+from edgeprof.run_row import run_row
 
 __all__ = ["decode_port"]
 
@@ -31,10 +29,6 @@ _MISSING_KEPT = 4096
 _HELLO_KEPT = 256
 # RUN_BEGIN is repeated at least every second; a run of which this much came without one has none.
 _WAIT_BYTES = 1 << 20
-
-_RUN_TYPES = {c.name: c.type for c in schema.TABLES["runs"]}
-# What a device may say of itself; the host's and the derived columns are not its to set.
-_DEVICE_KEYS = set(schema.device_columns("runs")) - {"boot", "status", "ticks_total", "passes", "n_generated"}
 
 
 class _Port:
@@ -279,41 +273,11 @@ class _Port:
     def close(self, run: OpenRun, status: str | None, totals: Mapping[str, int] | None) -> None:
         """Write the row of a run that is over, and forget it."""
         self.flush_tokens(run)
-        self.rows.add("runs", self.group(run), {k: [v] for k, v in self.run_row(run, status, totals).items()})
+        row = run_row(self.facts, self.state.hello | run.pairs, totals, run.frames)
+        row |= {"port": self.port, "boot": run.boot, "status": status, "passes_received": run.passes}
+        self.add("runs", run, {k: [v] for k, v in row.items()})
         self.state.run = None
         self.state.last_closed = (run.boot, run.run)
-
-    def run_row(self, run: OpenRun, status: str | None, totals: Mapping[str, int] | None) -> dict[str, Any]:
-        said = self.state.hello | run.pairs
-        row: dict[str, Any] = dict(self.facts)
-        tags: dict[str, str] = dict(row.pop("tags", {}))
-        for key, text in said.items():
-            if key not in _DEVICE_KEYS:
-                if key not in ("request", "fits"):
-                    tags[key] = text
-                continue
-            value = typed(text, _RUN_TYPES[key])
-            if value is None and text:
-                tags[key] = text
-            row[key] = value
-        row |= {
-            "run_id": self.run_id(run),
-            "port": self.port,
-            "boot": run.boot,
-            "status": status,
-            "passes_received": run.passes,
-            "tags": json.dumps(tags, sort_keys=True) if tags else None,
-        }
-        if totals:
-            ticks, lost = totals["t_end"] - totals["t_begin"], totals["frames"] + 1 - run.frames
-            row |= {
-                "n_generated": totals["n_generated"],
-                "n_prompt": totals["n_prompt"],
-                "passes": totals["passes"],
-                "ticks_total": ticks if abs(ticks) < TICKS_MAX else None,
-                "frames_lost": lost if lost >= 0 else None,
-            }
-        return row
 
 
 def decode_port(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from edgeprof.wire import Frame
 
 __all__ = [
-    "TICKS_MAX", "event_columns", "memory_columns", "stage_columns", "token_columns", "typed", "unknown_where",
+    "TICKS_MAX", "event_columns", "memory_columns", "stage_columns", "token_columns", "unknown_where",
 ]  # fmt: skip
 
 TOKEN = np.dtype(
@@ -45,20 +45,6 @@ def scaled_ticks(values: npt.NDArray[Any], scales: list[int], counts: list[int],
     absurd = np.repeat(np.array([abs(b) >= TICKS_MAX for b in bases]), counts)
     absurd |= np.abs(values.astype(np.float64) * scale + base) >= TICKS_MAX
     return unknown_where(values.astype(np.int64) * scale + base, absurd)
-
-
-def typed(text: str, kind: str) -> Any:
-    """Return a device's text as the column's type, or None if it is not one."""
-    if kind == "string":
-        return text
-    try:
-        number = float(text)
-        if kind == "double":
-            return number
-        whole = int(text)
-    except ValueError:
-        return None
-    return whole if -(2**63) <= whole < 2**63 else None
 
 
 def _from_begin(frame: Frame, offsets: npt.NDArray[Any], t_begin: int | None) -> Any:
