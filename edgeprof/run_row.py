@@ -28,8 +28,8 @@ def run_row(
     facts
         Columns that the host knows, and ``tags``.
     said
-        The device's key-value pairs, as text. What is no column of the device's goes to ``tags``, and so does what is not
-        of its column's type.
+        The device's key-value pairs, as text. What is no column of the device's goes to ``tags``, and so does what
+        is not of its column's type.
     totals
         Of RUN_END, with ``t_end``; None if it was not seen.
     frames
