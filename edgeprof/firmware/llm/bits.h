@@ -17,7 +17,8 @@ static inline float load_f32(const uint8_t *p) { return float_of(load_u32(p)); }
  * The factor is put back where it costs least. An infinity or NaN reads as a number of about 2^16: harmless. */
 static inline float half_bits(int16_t h) { return float_of(((uint32_t)(int32_t)h << 13) & 0x8fffe000u); }
 #define HALF_SCALE 0x1p112f
-static inline float half_to_float(const uint8_t *p) { return half_bits((int16_t)load_u16(p)) * HALF_SCALE; }
+static inline float half_bits_at(const uint8_t *p) { return half_bits((int16_t)load_u16(p)); }
+static inline float half_to_float(const uint8_t *p) { return half_bits_at(p) * HALF_SCALE; }
 
 /* F32 to F16, to nearest even; what is too large becomes the largest half, not infinity. */
 static inline uint16_t float_to_half(float f) {

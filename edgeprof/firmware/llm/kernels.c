@@ -1,10 +1,10 @@
 #include "kernels.h"
 
 #include "bits.h"
+#include "kernels_formats.h"
 
 /* Sums of floats run in four lanes and are joined in a fixed order: fast, and the same bits on every core.
  * Loops move pointers and index them with constants: compilers fold those into the load. */
-#define EIGHT(f, i) f(i) + f(i + 1) + f(i + 2) + f(i + 3) + f(i + 4) + f(i + 5) + f(i + 6) + f(i + 7)
 #define LANES_ADD(a) (((a)[0] + (a)[1]) + ((a)[2] + (a)[3]))
 
 /* ---- F32 ---- */
@@ -68,84 +68,19 @@ static float dot_f16(const uint8_t *row, const activation *act) {
     return half_dot((const int16_t *)(const void *)row, act->f, act->n) * 0x1p16f;
 }
 
-/* ---- Q8_0: F16 scale, 32 int8 ---- */
-
-static void unpack_q8_0(float *out, const uint8_t *p) {
-    float d = half_to_float(p);
-    const int8_t *q = (const int8_t *)(p + 2);
-    for (int i = 0; i < 32; i++) out[i] = d * (float)q[i];
-}
-
-#define MAC(i) w[i] * x[i]
-
-static int32_t dot_i8_32(const int8_t *w, const int8_t *x) { return EIGHT(MAC, 0) + EIGHT(MAC, 8) + EIGHT(MAC, 16) + EIGHT(MAC, 24); }
-
-static float dot_q8_0(const uint8_t *row, const activation *act) {
-    float sum = 0;
-    const int8_t *q = act->q;
-    for (uint32_t b = 0; b < act->n / 32; b++, row += 34, q += 32) {
-        sum += half_to_float(row) * act->scale[b] * (float)dot_i8_32((const int8_t *)(row + 2), q);
-    }
-    return sum;
-}
-
-/* ---- Q4_0: F16 scale, 16 bytes: weight i in the low half of byte i, weight i + 16 in the high half, both + 8 ---- */
-
-static void unpack_q4_0(float *out, const uint8_t *p) {
-    float d = half_to_float(p);
-    for (int i = 0; i < 16; i++) {
-        out[i] = d * (float)((p[2 + i] & 15) - 8);
-        out[i + 16] = d * (float)((p[2 + i] >> 4) - 8);
-    }
-}
-
-#define MAC_Q4(i) (w[i] & 15) * x[i] + (w[i] >> 4) * x[i + 16]
-
-static int32_t dot_q4_32(const uint8_t *w, const int8_t *x) { return EIGHT(MAC_Q4, 0) + EIGHT(MAC_Q4, 8); }
-
-static float dot_q4_0(const uint8_t *row, const activation *act) {
-    float sum = 0;
-    const int8_t *q = act->q;
-    for (uint32_t b = 0; b < act->n / 32; b++, row += 18, q += 32) {
-        int32_t s = dot_q4_32(row + 2, q);
-        sum += half_to_float(row) * act->scale[b] * (float)(s - 8 * act->sum[b]); /* the 8 taken off all at once */
-    }
-    return sum;
-}
-
-/* ---- TQ2_0: 64 bytes, F16 scale; bits 2k..2k+1 of byte 32 h + i are weight 128 h + 32 k + i, plus 1 ---- */
-
-static void unpack_tq2_0(float *out, const uint8_t *p) {
-    float d = half_to_float(p + 64);
-    for (int h = 0; h < 2; h++)
-        for (int k = 0; k < 4; k++)
-            for (int i = 0; i < 32; i++) out[128 * h + 32 * k + i] = d * (float)(((p[32 * h + i] >> (2 * k)) & 3) - 1);
-}
-
-#define MAC_TQ2(i) (w[i] & 3) * x[i] + (w[i] >> 2 & 3) * x[i + 32] + (w[i] >> 4 & 3) * x[i + 64] + (w[i] >> 6) * x[i + 96]
-
-static float dot_tq2_0(const uint8_t *row, const activation *act) {
-    float sum = 0;
-    const int8_t *q = act->q;
-    for (uint32_t b = 0; b < act->n / 256; b++, row += 66, q += 256) {
-        int32_t s = 0;
-        for (int half = 0; half < 2; half++) {
-            const uint8_t *w = row + 32 * half;
-            const int8_t *x = q + 128 * half;
-            for (int k = 0; k < 4; k++, w += 8, x += 8) s += EIGHT(MAC_TQ2, 0);
-        }
-        sum += half_to_float(row + 64) * act->scale[b] * (float)(s - act->sum[b]);
-    }
-    return sum;
-}
-
 /* ---- the table ---- */
 
 static const block_format formats[] = {
     {0, "F32", 1, 4, 4, ACT_F32, unpack_f32, dot_f32},
     {1, "F16", 1, 2, 2, ACT_F32_UP, unpack_f16, dot_f16},
     {2, "Q4_0", 32, 18, 1, ACT_Q8_32, unpack_q4_0, dot_q4_0},
+    {6, "Q5_0", 32, 22, 1, ACT_Q8_32, unpack_q5_0, dot_q5_0},
     {8, "Q8_0", 32, 34, 1, ACT_Q8_32, unpack_q8_0, dot_q8_0},
+    {10, "Q2_K", 256, 84, 1, ACT_Q8_256, unpack_q2_k, dot_q2_k},
+    {11, "Q3_K", 256, 110, 1, ACT_Q8_256, unpack_q3_k, dot_q3_k},
+    {12, "Q4_K", 256, 144, 1, ACT_Q8_256, unpack_q4_k, dot_q4_k},
+    {13, "Q5_K", 256, 176, 1, ACT_Q8_256, unpack_q5_k, dot_q5_k},
+    {14, "Q6_K", 256, 210, 1, ACT_Q8_256, unpack_q6_k, dot_q6_k},
     {35, "TQ2_0", 256, 66, 1, ACT_Q8_256, unpack_tq2_0, dot_tq2_0},
 };
 
@@ -160,10 +95,8 @@ size_t row_bytes(const block_format *format, uint32_t cols) { return (size_t)(co
 
 /* ---- activations ---- */
 
-size_t activation_bytes(uint32_t n) {
-    size_t blocks = n / 32 + 1, quantized = (n + 3u) / 4 * 4 + blocks * 8, scaled = (size_t)n * 4;
-    return quantized > scaled ? quantized : scaled;
-}
+/* What ACT_F32_UP takes. In int8 it is n, and 4 for each 16 and 8 for each 32 at most: less than half of that. */
+size_t activation_bytes(uint32_t n) { return (size_t)n * 4; }
 
 void activation_init(activation *act, void *buffer) {
     act->buffer = buffer;
@@ -182,14 +115,19 @@ static void quantize_block(activation *act, uint32_t b, uint32_t block) {
     }
     float scale = float_of(largest) * (1.0f / 127.0f);
     float inverse = scale > 1e-30f ? 1.0f / scale : 0.0f;
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < block; i++) {
-        /* 1.5 * 2^23 rounds to nearest, the integer is left in the low bits */
-        int32_t v = (int32_t)(bits_of(x[i] * inverse + 12582912.0f) - 0x4b400000u);
-        q[i] = (int8_t)v;
-        sum += q[i];
+    int32_t sum = 0, *part = act->part + b * (block / 16);
+    for (int32_t *end = part + block / 16; part != end; x += 16, q += 16) {
+        int32_t sixteen = 0;
+        for (int i = 0; i < 16; i++) {
+            /* 1.5 * 2^23 rounds to nearest, the integer is left in the low bits */
+            int32_t v = (int32_t)(bits_of(x[i] * inverse + 12582912.0f) - 0x4b400000u);
+            q[i] = (int8_t)v;
+            sixteen += q[i];
+        }
+        *part++ = sixteen;
+        sum += sixteen;
     }
-    act->scale[b] = scale;
+    act->scale[b] = scale * 0x1p96f; /* as in ACT_F32_UP */
     act->sum[b] = sum;
 }
 
@@ -208,7 +146,8 @@ void activation_prepare(activation *act, const float *x, uint32_t n, activation_
         uint32_t block = kind == ACT_Q8_32 ? 32 : 256, blocks = n / block;
         act->scale = (float *)act->buffer;
         act->sum = (int32_t *)(void *)(act->scale + blocks);
-        act->q = (int8_t *)(act->sum + blocks);
+        act->part = act->sum + blocks;
+        act->q = (int8_t *)(act->part + n / 16);
         for (uint32_t b = 0; b < blocks; b++) quantize_block(act, b, block);
     }
 }

@@ -1,7 +1,8 @@
 /* Block formats of GGUF: how a row of weights is read, and its dot product with an activation.
  *
  * A further format is one row of the table in kernels.c and one function (`unpack`); with dot == NULL its products go
- * through unpack, slowly. The types of a model may be mixed at will, tensor by tensor. */
+ * through unpack, slowly. A fast `dot` sums integers (kernels_sums.h), with a few floats a block. The types of a model may
+ * be mixed at will, tensor by tensor. */
 #ifndef LLM_KERNELS_H
 #define LLM_KERNELS_H
 
@@ -21,9 +22,9 @@ typedef struct activation {
     uint32_t n;
     activation_kind kind;
     const float *f; /* ACT_F32, ACT_F32_UP */
-    int8_t *q;      /* ACT_Q8_*: the values, per block the scale and the sum of the values */
+    int8_t *q;      /* ACT_Q8_*: the values, per block the scale (times 2^96) and the sum of the values */
     float *scale;
-    int32_t *sum;
+    int32_t *sum, *part; /* part: the sums of each 16 values */
     void *buffer; /* activation_bytes(longest row) */
 } activation;
 

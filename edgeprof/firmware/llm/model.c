@@ -27,17 +27,32 @@ static void layer_name(char *out, uint32_t i, const char *name) {
     *out = 0;
 }
 
+/* GGUF's id tells which one; the name is for people, if it is one that models are published in. */
+static int no_kernel(model *m, const char *name, uint32_t type) {
+    static const struct { uint8_t id; char name[8]; } others[] = {
+        {3, "Q4_1"}, {7, "Q5_1"}, {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"},
+        {22, "IQ2_S"}, {23, "IQ4_XS"}, {29, "IQ1_M"}, {30, "BF16"}, {34, "TQ1_0"}, {39, "MXFP4"}};
+    char what[24], digits[10], *p = what;
+    int n = 0;
+    uint32_t id = type;
+    do digits[n++] = (char)('0' + id % 10); while ((id /= 10) != 0);
+    while (n) *p++ = digits[--n];
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (others[i].id != type) continue;
+        *p++ = ' ';
+        *p++ = '(';
+        for (const char *s = others[i].name; *s; s++) *p++ = *s;
+        *p++ = ')';
+    }
+    *p = 0;
+    return problem(m, name, ": no kernel for GGUF type ", what);
+}
+
 static int find_matrix(model *m, const char *name, uint32_t cols, uint32_t rows, matrix *out) {
     gguf_tensor t;
     if (!gguf_find_tensor(&m->file, name, &t)) return problem(m, "the model has no tensor ", name, "");
     out->format = block_format_of(t.type);
-    if (!out->format) {
-        char id[12], *p = id + sizeof id;
-        uint32_t type = t.type;
-        *--p = 0;
-        do *--p = (char)('0' + type % 10); while ((type /= 10) != 0);
-        return problem(m, name, ": no kernel for GGUF type ", p);
-    }
+    if (!out->format) return no_kernel(m, name, t.type);
     if (t.ne[0] != cols || t.ne[1] != rows || t.ne[2] != 1 || t.ne[3] != 1) return problem(m, name, " has another shape", "");
     if (cols % out->format->block) return problem(m, name, ": rows are no whole blocks of ", out->format->name);
     if (row_bytes(out->format, cols) > t.room / rows) return problem(m, name, ": the file is truncated", "");
@@ -125,8 +140,10 @@ static int refuse_extras(model *m) {
 
 /* The file's own word for the quantization; else the type that most weights of the layers have. */
 static void name_quant(model *m) {
-    static const struct { uint8_t id; const char *name; } file_types[] = {
-        {0, "F32"}, {1, "F16"}, {2, "Q4_0"}, {7, "Q8_0"}, {37, "TQ2_0"}};
+    static const struct { uint8_t id; char name[7]; } file_types[] = {
+        {0, "F32"}, {1, "F16"}, {2, "Q4_0"}, {7, "Q8_0"}, {8, "Q5_0"}, {10, "Q2_K"}, {11, "Q3_K_S"}, {12, "Q3_K_M"},
+        {13, "Q3_K_L"}, {14, "Q4_K_S"}, {15, "Q4_K_M"}, {16, "Q5_K_S"}, {17, "Q5_K_M"}, {18, "Q6_K"}, {21, "Q2_K_S"},
+        {37, "TQ2_0"}};
     uint32_t id;
     m->quant = m->embedding.format->name;
     layer first;
