@@ -1,10 +1,15 @@
 """Write GGUF models in another quantization.
 
-:func:`quantize` changes the types of the weight matrices and nothing else. The rule: every matrix
-gets the type that was asked for, except the token embedding and the output matrix, which stay at
-Q8_0 when that type has fewer than 8 bits a weight (a small model's embedding suffers most, and a
-tied one is used twice); ``keep`` overrides this. Vectors (the norms) are F32, metadata are copied
-byte by byte. The rounding is that of the ``gguf`` package, so the same file comes out everywhere.
+:func:`quantize` changes the types of the weight matrices and nothing else. Two rules, either of
+which ``keep`` overrides:
+
+- Of a plain type (Q4_0), every matrix gets that type, except the token embedding and the output
+  matrix, which stay at Q8_0 when it has fewer than 8 bits a weight (a small model's embedding
+  suffers most, and a tied one is used twice).
+- A K quantization (Q4_K_M) is a recipe with several types: :mod:`edgeprof.recipes`.
+
+Vectors (the norms) are F32, metadata are copied byte by byte. The rounding is that of the ``gguf``
+package, for K types that of :mod:`edgeprof.kquants`, so the same file comes out everywhere.
 """
 
 from __future__ import annotations
@@ -23,10 +28,13 @@ import numpy.typing as npt
 from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, LlamaFileType, ReaderTensor
 
 from edgeprof.errors import ModelError, StorageError, UsageError, unknown_name
+from edgeprof.kquants import K_TYPES, pack
 from edgeprof.modelfile import open_gguf
+from edgeprof.recipes import ALIASES, FALLBACKS, RECIPES, Architecture, type_in_recipe
 
 __all__ = [
     "QUANTIZATIONS",
+    "TARGETS",
     "Fallback",
     "QuantizeResult",
     "nominal_bits",
@@ -34,13 +42,15 @@ __all__ = [
 ]
 
 QUANTIZATIONS = (
-    "F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "TQ2_0", "TQ1_0",
+    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_1", "Q5_K", "Q5_0", "Q4_1", "Q4_K", "Q4_0", "Q3_K", "Q2_K", "TQ2_0",
+    "TQ1_0",
 )  # fmt: skip
-"""The types that :func:`quantize` can write, most bits a weight first."""
+"""The types that a matrix can be written in, most bits a weight first."""
 
-_FILE_TYPES = {
-    name: LlamaFileType.ALL_F32 if name == "F32" else LlamaFileType["MOSTLY_" + name] for name in QUANTIZATIONS
-}
+TARGETS = (*(name for name in QUANTIZATIONS if name not in K_TYPES), *RECIPES)
+"""What a model can be written in: the plain types, and the recipes of K types."""
+
+_FILE_TYPES = {name: LlamaFileType.ALL_F32 if name == "F32" else LlamaFileType["MOSTLY_" + name] for name in TARGETS}
 _WIDE = ("token_embd.weight", "output.weight")
 _MAX_F16 = 65504.0
 _FLOATS = frozenset(
@@ -78,7 +88,7 @@ class QuantizeResult:
     path : Path
         The new file.
     quant : str
-        The type that was asked for.
+        One of :data:`TARGETS`: what was asked for.
     model_bytes : int
         The size of the file.
     n_params : int
@@ -88,7 +98,7 @@ class QuantizeResult:
     tensors : tuple of (str, str, int)
         Name, type and bytes of every tensor, in the file's order.
     fallbacks : tuple of Fallback
-        The matrices whose rows do not fit the type that was asked for.
+        The matrices whose rows do not fit the type that they should have.
     """
 
     path: Path
@@ -102,18 +112,19 @@ class QuantizeResult:
 
 def nominal_bits(quant: str) -> float:
     """Return the bits a weight of a type, scales included: 4.5 for ``Q4_0``."""
-    block, size = gguf.GGML_QUANT_SIZES[GGMLQuantizationType[_known_type(quant)]]
+    block, size = gguf.GGML_QUANT_SIZES[GGMLQuantizationType[_known(quant, QUANTIZATIONS)]]
     return size * 8 / block
 
 
 def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, str] | None = None) -> QuantizeResult:
     """Write a model in another quantization.
 
-    ``token_embd.weight`` and ``output.weight`` stay at Q8_0 when `to` has fewer than 8 bits a
-    weight. A matrix whose rows are no multiple of the type's block gets Q4_0 in place of a ternary
-    type, and F16 where that does not fit either; the result lists it. A tensor that has the wanted
-    type already is copied. Quantizing what is quantized already rounds twice: start from F16 or
-    F32.
+    ``token_embd.weight`` and ``output.weight`` stay at Q8_0 when `to` is a plain type of fewer than
+    8 bits a weight; a recipe has the output, and an embedding that is tied to it, at Q6_K. A matrix
+    whose rows are no multiple of 256 gets, in place of a K or ternary type, one with blocks of 32
+    (:data:`edgeprof.recipes.FALLBACKS`), and F16 where that does not fit either; the result lists
+    it. A tensor that has the wanted type already is copied. Quantizing what is quantized already
+    rounds twice: start from F16 or F32.
 
     Parameters
     ----------
@@ -121,10 +132,11 @@ def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, st
         The GGUF file to read, and the one to write. It is written beside its place and moved there
         when it is complete, so `dst` is never half a model.
     to : str
-        One of :data:`QUANTIZATIONS`, in any case.
+        One of :data:`TARGETS`, in any case. ``Q3_K``, ``Q4_K`` and ``Q5_K`` mean the recipe with
+        ``_M``.
     keep : mapping, optional
-        Types for single matrices: a glob of tensor names to a type, as in
-        ``{"blk.0.ffn_down.weight": "F16", "token_embd.*": "Q4_0"}``. Of two globs that match, the
+        Types for single matrices: a glob of tensor names to one of :data:`QUANTIZATIONS`, as in
+        ``{"blk.0.ffn_down.weight": "F16", "token_embd.*": "Q4_K"}``. Of two globs that match, the
         later counts.
 
     Returns
@@ -143,8 +155,9 @@ def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, st
         `dst` cannot be written.
     """
     src, dst = Path(src), Path(dst)
-    quant = _known_type(to)
-    wishes = {glob: _known_type(kind) for glob, kind in (keep or {}).items()}
+    quant = _known(to, (*TARGETS, *ALIASES))
+    quant = ALIASES.get(quant, quant)
+    wishes = {glob: _known(kind, QUANTIZATIONS) for glob, kind in (keep or {}).items()}
     reader = open_gguf(src)
     if dst.exists() and os.path.samefile(src, dst):
         raise UsageError(
@@ -158,8 +171,9 @@ def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, st
                 f"No matrix of {src.name} matches {glob!r}, so nothing would be kept. Its matrices "
                 f"are {_some(matrices)}. Vectors are F32 always."
             )
+    model = Architecture.of({t.name: [int(dim) for dim in t.shape] for t in reader.tensors})
     fallbacks: list[Fallback] = []
-    planned = [(t, _type_for(t, quant, wishes, fallbacks)) for t in reader.tensors]
+    planned = [(t, _type_for(t, quant, model, wishes, fallbacks)) for t in reader.tensors]
     tensors: list[tuple[ReaderTensor, GGMLQuantizationType, npt.NDArray[np.uint8]]] = [
         (tensor, kind, _convert(src, tensor, kind)) for tensor, kind in planned
     ]
@@ -180,14 +194,14 @@ def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, st
 # -- converting ----------------------------------------------------------------------------------
 
 
-def _known_type(name: str) -> str:
-    if name.upper() not in QUANTIZATIONS:
-        raise unknown_name("quantization", name.upper(), QUANTIZATIONS)
+def _known(name: str, names: tuple[str, ...]) -> str:
+    if name.upper() not in names:
+        raise unknown_name("quantization", name.upper(), names)
     return name.upper()
 
 
 def _type_for(
-    tensor: ReaderTensor, quant: str, wishes: Mapping[str, str], fallbacks: list[Fallback]
+    tensor: ReaderTensor, quant: str, model: Architecture, wishes: Mapping[str, str], fallbacks: list[Fallback]
 ) -> GGMLQuantizationType:
     """Return the type that a tensor shall have, and note a fallback."""
     if len(tensor.shape) < 2:
@@ -204,9 +218,11 @@ def _type_for(
                 f"is no multiple of that type's block of {block}. Keep it as F16."
             )
         return kind
-    wide = tensor.name in _WIDE and nominal_bits(quant) < 8
-    wanted = "Q8_0" if wide else quant
-    for name in (wanted, "Q4_0" if wanted.startswith("TQ") else "F16", "F16"):
+    if quant in RECIPES:
+        wanted = type_in_recipe(quant, tensor.name, model)
+    else:
+        wanted = "Q8_0" if tensor.name in _WIDE and nominal_bits(quant) < 8 else quant
+    for name in (wanted, FALLBACKS.get(wanted, "F16"), "F16"):
         kind = GGMLQuantizationType[name]
         if row % gguf.GGML_QUANT_SIZES[kind][0] == 0:
             break
@@ -243,7 +259,8 @@ def _convert(path: Path, tensor: ReaderTensor, kind: GGMLQuantizationType) -> np
             f"half-precision numbers, which end at {_MAX_F16:g}. Keep it as BF16 or F32."
         )
     weights = np.ascontiguousarray(weights, dtype=np.float32)
-    return np.ascontiguousarray(gguf.quantize(weights, kind)).view(np.uint8).reshape(-1)
+    rounded = pack(weights, kind.name) if kind.name in K_TYPES else gguf.quantize(weights, kind)
+    return np.ascontiguousarray(rounded).view(np.uint8).reshape(-1)
 
 
 def _copy_fields(reader: GGUFReader, file_type: LlamaFileType) -> Iterator[bytes]:

@@ -1,10 +1,12 @@
 """Write a GGUF model at another quantization, in files that llama.cpp loads.
 
-  edgeprof quantize model-F16.gguf --to Q4_0 TQ2_0 --out models
-  edgeprof quantize model-F16.gguf --to Q4_0 --keep token_embd.weight=F16
+  edgeprof quantize model-F16.gguf --to Q4_0 Q4_K_M --out models
+  edgeprof quantize model-F16.gguf --to Q4_0 --keep token_embd.weight=Q6_K
 
-Matrices are quantized, norms stay F32; the embedding and output stay at Q8_0 where the target has fewer bits,
-unless --keep says otherwise.
+Matrices are quantized, norms stay F32. With a plain type (Q8_0, Q5_0, Q4_0, TQ2_0) the embedding and output stay at
+Q8_0 where it has fewer bits. The K quantizations (Q6_K, Q5_K_M, Q4_K_M, Q3_K_M, Q2_K and the smaller Q5_K_S, Q4_K_S,
+Q3_K_S) are llama.cpp's recipes: several types, the output and a tied embedding at Q6_K. --keep goes before either.
+BF16, Q5_1, Q4_1 and TQ1_0 files are for other programs: edgeprof's firmware does not run them.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from pathlib import Path
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("model", type=Path, metavar="MODEL.gguf")
-    parser.add_argument("--to", nargs="+", required=True, metavar="TYPE", help="F16, Q8_0, Q5_0, Q4_0, TQ2_0, …")
-    parser.add_argument("--keep", nargs="*", default=[], metavar="TENSOR=TYPE", help="keep tensors (glob) at a type")
+    parser.add_argument("--to", nargs="+", required=True, metavar="TYPE", help="F16, Q8_0, Q6_K, Q5_0, Q4_K_M, …")
+    parser.add_argument(
+        "--keep", nargs="*", default=[], metavar="TENSOR=TYPE", help="keep tensors (glob) at a type: blk.0.*=Q6_K"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder; beside the model by default")
 
 

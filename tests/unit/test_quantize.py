@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections import Counter
 from pathlib import Path
 
 import gguf
@@ -11,17 +12,46 @@ import numpy as np
 import pytest
 
 from edgeprof.errors import ModelError, StorageError, UsageError
+from edgeprof.kquants import K_TYPES, pack
 from edgeprof.modelfile import read_model_info, read_vocab, read_vocabulary
-from edgeprof.quantize import QUANTIZATIONS, nominal_bits, quantize
+from edgeprof.quantize import QUANTIZATIONS, TARGETS, nominal_bits, quantize
+from edgeprof.recipes import ALIASES, FALLBACKS, RECIPES, Architecture, type_in_recipe
 from edgeprof.tokenizer import Vocabulary, decode_piece, encode
 
 MODELS = Path(__file__).parents[2] / "data" / "models"
 MODEL = MODELS / "fable-1.2m-F16.gguf"
 WIDE = "token_embd.weight"
 
+BETTER = {"1.attn_v": "Q6_K", "1.ffn_down": "Q6_K"}  # the last eighth, rounded up, of two layers is one
+FABLE = {
+    "Q6_K": ("Q6_K", {}),
+    "Q5_K_M": ("Q5_K", BETTER),
+    "Q5_K_S": ("Q5_K", {}),
+    "Q4_K_M": ("Q4_K", BETTER),
+    "Q4_K_S": ("Q4_K", {f"{i}.attn_v": "Q5_K" for i in (0, 1)}),
+    "Q3_K_M": (
+        "Q3_K",
+        {f"{i}.{role}": kind for i in (0, 1)
+         for role, kind in (("attn_v", "Q5_K"), ("attn_output", "Q4_K"), ("ffn_down", "Q4_K"))},
+    ),
+    "Q3_K_S": ("Q3_K", {}),
+    "Q2_K": (
+        "Q2_K",
+        {f"{i}.{role}": kind for i in (0, 1)
+         for role, kind in (("attn_v", "Q4_K"), ("attn_output", "Q3_K"), ("ffn_down", "Q3_K"))},
+    ),
+}  # fmt: skip
+"""Recipe to the main type, and the matrices of fable-1.2m (four heads share a key) that have another one."""
+
 
 def tensors(path: Path) -> dict[str, gguf.ReaderTensor]:
     return {t.name: t for t in gguf.GGUFReader(path).tensors}
+
+
+def rounded(weights: np.ndarray, kind: gguf.GGMLQuantizationType) -> np.ndarray:
+    """Return what is left of weights in a type."""
+    packed = pack(weights, kind.name) if kind.name in K_TYPES else gguf.quantize(weights, kind)
+    return gguf.dequantize(packed, kind)
 
 
 def small(path: Path, *, row: int = 64, value: float = 1.0, extra: bool = False) -> Path:
@@ -53,8 +83,8 @@ def small(path: Path, *, row: int = 64, value: float = 1.0, extra: bool = False)
     return path
 
 
-@pytest.mark.parametrize("quant", QUANTIZATIONS)
-def test_weights_are_rounded_as_the_gguf_package_rounds_them(quant: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quant", TARGETS)
+def test_every_tensor_has_its_type_and_is_rounded_to_it(quant: str, tmp_path: Path) -> None:
     result = quantize(MODEL, tmp_path / "out.gguf", quant)
     before, after = tensors(MODEL), tensors(result.path)
     assert list(before) == list(after)
@@ -63,12 +93,14 @@ def test_weights_are_rounded_as_the_gguf_package_rounds_them(quant: str, tmp_pat
         weights = gguf.dequantize(source.data, source.tensor_type)
         if len(tensor.shape) == 1:
             wanted = "F32"
+        elif quant in RECIPES:
+            role = name.removeprefix("blk.").removesuffix(".weight")
+            wanted = {"token_embd": "Q6_K", **FABLE[quant][1]}.get(role, FABLE[quant][0])
         else:
             wanted = "Q8_0" if name == WIDE and nominal_bits(quant) < 8 else quant
         assert tensor.tensor_type.name == wanted, name
         kind = gguf.GGMLQuantizationType[wanted]
-        expected = gguf.dequantize(gguf.quantize(weights, kind), kind)
-        np.testing.assert_array_equal(gguf.dequantize(tensor.data, kind), expected)
+        np.testing.assert_array_equal(gguf.dequantize(tensor.data, kind), rounded(weights, kind))
     info = read_model_info(result.path)
     assert (info.quant, info.model_bytes) == (quant, result.model_bytes)
     assert info.bits_per_weight == pytest.approx(result.bits_per_weight)
@@ -85,6 +117,15 @@ def test_the_same_type_gives_the_same_file(tmp_path: Path) -> None:
     assert first == quantize(MODEL, tmp_path / "b.gguf", "Q4_0").path.read_bytes()
     again = quantize(tmp_path / "a.gguf", tmp_path / "c.gguf", "Q4_0").path.read_bytes()
     assert first == again
+    first = quantize(MODEL, tmp_path / "k.gguf", "Q2_K").path.read_bytes()
+    assert first == quantize(tmp_path / "k.gguf", tmp_path / "l.gguf", "q2_k").path.read_bytes()
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_a_k_type_as_a_target_means_the_medium_recipe(alias: str, tmp_path: Path) -> None:
+    result = quantize(MODEL, tmp_path / "a.gguf", alias.lower())
+    assert result.quant == read_model_info(result.path).quant == alias + "_M"
+    assert result.path.read_bytes() == quantize(MODEL, tmp_path / "b.gguf", alias + "_M").path.read_bytes()
 
 
 def test_metadata_are_copied(tmp_path: Path) -> None:
@@ -136,6 +177,96 @@ def test_kept_tensors(tmp_path: Path) -> None:
     assert kinds["output_norm.weight"] == "F32"
 
 
+def test_kept_tensors_of_a_recipe(tmp_path: Path) -> None:
+    keep = {"blk.0.*": "q3_k", WIDE: "Q8_0"}
+    kinds = {name: kind for name, kind, _ in quantize(MODEL, tmp_path / "o", "Q4_K_M", keep=keep).tensors}
+    assert kinds["blk.0.attn_v.weight"] == "Q3_K"
+    assert kinds["blk.1.attn_v.weight"] == "Q6_K"
+    assert kinds["blk.1.attn_q.weight"] == "Q4_K"
+    assert kinds["blk.0.attn_norm.weight"] == "F32"
+    assert kinds[WIDE] == "Q8_0"
+
+
+def llama(*, n_layers: int, keys: int, tied: bool = False) -> dict[str, tuple[int, int]]:
+    """Return the matrices of a model of 4096 and their shapes."""
+    roles = ("attn_q", "attn_output", "attn_v", "attn_k", "ffn_gate", "ffn_up", "ffn_down")
+    found = {f"blk.{i}.{role}.weight": (4096, 4096) for i in range(n_layers) for role in roles}
+    found |= {f"blk.{i}.attn_k.weight": (4096, keys) for i in range(n_layers)}
+    return found | {WIDE: (4096, 32000)} | ({} if tied else {"output.weight": (4096, 32000)})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "keys", "counts"),
+    [  # what llama.cpp says when it loads such files of Llama 2 7B (4096 keys) and Mistral 7B (1024)
+        ("Q6_K", 4096, {"Q6_K": 226}),
+        ("Q5_K_M", 1024, {"Q5_K": 193, "Q6_K": 33}),
+        ("Q5_K_S", 4096, {"Q5_K": 225, "Q6_K": 1}),
+        ("Q4_K_M", 4096, {"Q4_K": 193, "Q6_K": 33}),
+        ("Q4_K_S", 4096, {"Q4_K": 217, "Q5_K": 8, "Q6_K": 1}),
+        ("Q3_K_M", 4096, {"Q3_K": 129, "Q4_K": 92, "Q5_K": 4, "Q6_K": 1}),
+        ("Q3_K_S", 4096, {"Q3_K": 225, "Q6_K": 1}),
+        ("Q2_K", 4096, {"Q2_K": 129, "Q3_K": 96, "Q6_K": 1}),
+        ("Q2_K", 1024, {"Q2_K": 129, "Q3_K": 64, "Q4_K": 32, "Q6_K": 1}),
+    ],
+)
+def test_recipes_of_a_model_of_32_layers(recipe: str, keys: int, counts: dict[str, int]) -> None:
+    shapes = llama(n_layers=32, keys=keys)
+    model = Architecture.of(shapes)
+    assert model == Architecture(32, 4096 / keys, tied=False)
+    assert Counter(type_in_recipe(recipe, name, model) for name in shapes) == counts
+    assert type_in_recipe(recipe, WIDE, model) == RECIPES[recipe].main
+    assert type_in_recipe(recipe, WIDE, Architecture.of(llama(n_layers=32, keys=keys, tied=True))) == "Q6_K"
+
+
+def test_the_layers_with_more_bits() -> None:
+    model = Architecture(32, 1.0, tied=False)
+    found = [i for i in range(32) if type_in_recipe("Q4_K_M", f"blk.{i}.ffn_down.weight", model) == "Q6_K"]
+    assert found == [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]
+    first = [i for i in range(32) if type_in_recipe("Q3_K_M", f"blk.{i}.ffn_down.weight", model) == "Q5_K"]
+    assert first == [0, 1]
+
+
+def test_every_rule_of_every_recipe_is_one() -> None:
+    model = Architecture(32, 1.0, tied=False)
+    for name, recipe in RECIPES.items():
+        assert recipe.main in K_TYPES
+        for role in recipe.rules:
+            kinds = {type_in_recipe(name, f"blk.{i}.{role}.weight", model) for i in range(32)}
+            assert kinds <= set(K_TYPES) and kinds != {recipe.main}
+
+
+def test_a_model_without_layers_has_an_architecture() -> None:
+    assert Architecture.of({"a.weight": (4, 4)}) == Architecture(0, 1.0, tied=True)
+
+
+def test_fewer_bits_make_smaller_files(tmp_path: Path) -> None:
+    sizes = [quantize(MODEL, tmp_path / "o", recipe).model_bytes for recipe in RECIPES]
+    assert sizes == sorted(set(sizes), reverse=True)
+    bits = [nominal_bits(kind) for kind in QUANTIZATIONS]
+    assert bits == sorted(bits, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "wanted", "used"),
+    [
+        ("Q6_K", "Q6_K", "Q8_0"),
+        ("Q5_K_M", "Q5_K", "Q8_0"),
+        ("Q4_K_S", "Q4_K", "Q5_0"),
+        ("Q3_K_M", "Q3_K", "Q4_0"),
+        ("Q2_K", "Q2_K", "Q4_0"),
+    ],
+)
+def test_rows_that_do_not_fit_a_recipe(recipe: str, wanted: str, used: str, tmp_path: Path) -> None:
+    result = quantize(small(tmp_path / "in.gguf", row=96), tmp_path / "out.gguf", recipe)
+    (fallback,) = result.fallbacks
+    assert (fallback.wanted, fallback.used, fallback.row_length, fallback.block_size) == (wanted, used, 96, 256)
+    assert tensors(result.path)["blk.0.ffn_up.weight"].tensor_type.name == used == FALLBACKS[wanted]
+    (fallback,) = quantize(small(tmp_path / "in.gguf", row=40), tmp_path / "out.gguf", recipe).fallbacks
+    assert fallback.used == "F16"
+    with pytest.raises(UsageError, match="block of 256"):
+        quantize(tmp_path / "in.gguf", tmp_path / "out.gguf", "F16", keep={"blk.*": wanted})
+
+
 def test_rows_that_do_not_fit_fall_back(tmp_path: Path) -> None:
     source = small(tmp_path / "in.gguf", row=64)
     (fallback,) = quantize(source, tmp_path / "out.gguf", "TQ2_0").fallbacks
@@ -154,6 +285,10 @@ def test_rows_that_do_not_fit_fall_back(tmp_path: Path) -> None:
 def test_wrong_use(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'Q8_0'"):
         quantize(MODEL, tmp_path / "o", "q8")
+    with pytest.raises(UsageError, match="Did you mean 'Q4_K_M'"):
+        quantize(MODEL, tmp_path / "o", "q4km")
+    with pytest.raises(UsageError, match="Did you mean 'Q4_K'"):
+        quantize(MODEL, tmp_path / "o", "F16", keep={WIDE: "Q4_K_M"})  # a recipe is no type
     with pytest.raises(UsageError, match="INT7"):
         quantize(MODEL, tmp_path / "o", "F16", keep={WIDE: "int7"})
     with pytest.raises(UsageError, match="matches 'blk.9"):
