@@ -17,6 +17,7 @@ from edgeprof.decode_state import Group, OpenRun, PortState, Rows
 from edgeprof.records import (
     event_columns,
     memory_columns,
+    power_columns,
     stage_columns,
     token_columns,
     unknown_where,
@@ -47,6 +48,8 @@ class _Port:
         self.read_offsets, self.read_ns = reads
         self.rows = Rows()
         self.tokens: list[tuple[wire.Frame, int]] = []
+        self.power: list[tuple[wire.Frame, int]] = []
+        self.power_of: tuple[str | None, Group] = (None, ("", "", ""))
         self.waiting: list[wire.Piece] = []
         self.begun: wire.Frame | None = None
 
@@ -179,6 +182,8 @@ class _Port:
             said = self.state.hello | wire.decode_pairs(frame.body, frame.n)
             self.state.hello = dict(list(said.items())[-_HELLO_KEPT:])
         if not frame.run:
+            if frame.type == wire.Type.POWER:
+                self.take_power(None, frame, end)
             return
         run = self.run_of(frame)
         if run is None:
@@ -195,6 +200,8 @@ class _Port:
             self.add("stages", run, stage_columns(frame))
         elif frame.type == wire.Type.MEMORY:
             self.add("memory", run, memory_columns(frame, run.t_begin))
+        elif frame.type == wire.Type.POWER:
+            self.take_power(run, frame, end)
         elif frame.type == wire.Type.EVENT:
             at = {"port": self.port, "start": [self.host_ns(end)] * frame.n}
             self.add("events", run, at | event_columns(frame, run.t_begin))
@@ -225,6 +232,7 @@ class _Port:
             return
         if run.t_begin is None:
             self.flush_tokens(run)
+            self.flush_power()
             run.t_begin = t_begin
 
     def add(self, table: str, run: OpenRun, columns: dict[str, Any]) -> None:
@@ -270,9 +278,33 @@ class _Port:
         run.passes += len(t_host)
         self.tokens = []
 
+    def take_power(self, run: OpenRun | None, frame: wire.Frame, end: int) -> None:
+        """Gather a block of samples with those of the same run: thousands may come between two tokens."""
+        if not frame.n:
+            return
+        of = (self.run_id(run), self.group(run))
+        if of != self.power_of:
+            self.flush_power()
+            self.power_of = of
+        self.power.append((frame, end))
+
+    def flush_power(self) -> None:
+        """Turn the gathered samples into rows, all at once."""
+        if not self.power:
+            return
+        frames = [frame for frame, _ in self.power]
+        ends = np.array([end for _, end in self.power], np.int64)
+        self.power = []
+        run_id, group = self.power_of
+        t_host = np.repeat(self.hosts_ns(ends), [frame.n for frame in frames])
+        t_begin = self.state.run.t_begin if self.state.run and run_id else None
+        columns = power_columns(frames, t_begin) | {"port": self.port, "t_host_ns": unknown_where(t_host, t_host < 0)}
+        self.rows.add("power", group, {"run_id": run_id} | columns)
+
     def close(self, run: OpenRun, status: str | None, totals: Mapping[str, int] | None) -> None:
         """Write the row of a run that is over, and forget it."""
         self.flush_tokens(run)
+        self.flush_power()
         row = run_row(self.facts, self.state.hello | run.pairs, totals, run.frames)
         row |= {"port": self.port, "boot": run.boot, "status": status, "passes_received": run.passes}
         self.add("runs", run, {k: [v] for k, v in row.items()})
@@ -327,6 +359,7 @@ def decode_port(
     decoder.state.offset, decoder.state.in_text = splitter.consumed, splitter.in_text
     if decoder.waiting:
         decoder.state.offset, decoder.state.in_text = decoder.waiting[0].start, False
+    decoder.flush_power()
     run = decoder.state.run
     if run is not None:
         if final:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeprof.wire import Frame
+from edgeprof.wire import POWER, Frame, decode_power
 
 __all__ = [
-    "TICKS_MAX", "event_columns", "memory_columns", "stage_columns", "token_columns", "unknown_where",
+    "TICKS_MAX", "event_columns", "memory_columns", "power_columns", "stage_columns", "token_columns", "unknown_where",
 ]  # fmt: skip
 
 TOKEN = np.dtype(
@@ -94,6 +94,32 @@ def memory_columns(frame: Frame, t_begin: int | None) -> dict[str, Any]:
     for name, source in (("heap", "heap"), ("heap_peak", "heap_peak"), ("stack_peak", "stack"), ("kv", "kv")):
         columns[f"{name}_bytes"] = unknown_where(r[source].astype(np.int64), r[source] == NONE)
     return columns
+
+
+def power_columns(frames: Sequence[Frame], t_begin: int | None) -> dict[str, Any]:
+    """Return the columns of POWER frames, all at once; ``ticks`` is unknown without ``t_begin``."""
+    counts = [frame.n for frame in frames]
+    samples = np.frombuffer(b"".join(frame.body[POWER.size :] for frame in frames), "<u2")
+    said = [decode_power(frame.body) for frame in frames]
+    units = np.repeat(np.array([unit for unit, _, _ in said], np.float64), counts)
+    ticks: Any = [None] * len(samples)
+    if t_begin is not None:
+        number = np.arange(len(samples)) - np.repeat(np.cumsum([0, *counts[:-1]]), counts)
+        scales, bases = [frame.dt for frame in frames], [frame.t0 - t_begin for frame in frames]
+        ticks = scaled_ticks(number, scales, counts, bases)
+    return {
+        "ticks": ticks,
+        "current_ua": samples * units / 1000.0,
+        "voltage_mv": _repeat_each([mv for _, mv, _ in said], counts),
+        "meter": _repeat_each([f"meter {m}" if m else "board" for _, _, m in said], counts),
+    }
+
+
+def _repeat_each(values: list[Any], counts: list[int]) -> Any:
+    """Return each frame's value for each of its records: a scalar if they agree, as they do from one meter."""
+    if len(set(values)) == 1:
+        return values[0]
+    return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
 
 
 def event_columns(frame: Frame, t_begin: int | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ __all__ = [
     "Type",
     "decode_frame",
     "decode_pairs",
+    "decode_power",
     "decode_reply",
     "decode_run_end",
     "encode_frame",
@@ -68,7 +69,10 @@ class Type(IntEnum):
     ASK_STOP = 0x84
 
 
-RECORD_BYTES = {Type.RUN_END: 40, Type.TOKENS: 30, Type.STAGES: 8, Type.MEMORY: 20, Type.EVENT: 8}
+POWER = struct.Struct("<IHBx")
+POWER_SAMPLES = 250
+"""The most that a POWER frame holds."""
+RECORD_BYTES: dict[int, int] = {Type.RUN_END: 40, Type.TOKENS: 30, Type.STAGES: 8, Type.MEMORY: 20, Type.EVENT: 8}
 STATUS = ("ok", "aborted", "does_not_fit", "error")
 
 
@@ -132,10 +136,19 @@ def decode_frame(piece: bytes) -> Frame | None:
         return None
     type_, version, boot, run, n, seq, t0, dt = HEADER.unpack_from(payload)
     body = payload[HEADER.size : body_end]
-    size = RECORD_BYTES.get(type_)
-    if version != VERSION or (size is not None and len(body) != n * size) or (type_ == Type.RUN_END and n != 1):
+    if version != VERSION or not _fits(type_, n, len(body)):
         return None
     return Frame(type_, boot, run, n, seq, t0, dt, body)
+
+
+def _fits(type_: int, n: int, length: int) -> bool:
+    """Tell whether a body of this length holds n records of a type."""
+    if type_ == Type.RUN_END and n != 1:
+        return False
+    if type_ == Type.POWER:
+        return n <= POWER_SAMPLES and length == POWER.size + 2 * n
+    size = RECORD_BYTES.get(type_)
+    return size is None or length == n * size
 
 
 def from_host(frame: Frame) -> bool:
@@ -241,6 +254,12 @@ def decode_run_end(body: bytes) -> dict[str, int]:
     """Return the totals that a RUN_END carries."""
     names = ("status", "n_prompt", "n_generated", "frames", "passes", "samples", "stages", "dropped", "t_begin")
     return dict(zip(names, RUN_END.unpack(body), strict=True))
+
+
+def decode_power(body: bytes) -> tuple[int, int | None, int]:
+    """Return (nanoamperes a count, millivolts or None, meter) of a POWER frame, whose samples follow these."""
+    unit_na, voltage_mv, meter = POWER.unpack_from(body)
+    return unit_na, None if voltage_mv == 0xFFFF else voltage_mv, meter
 
 
 def decode_reply(body: bytes) -> tuple[int, int, str]:

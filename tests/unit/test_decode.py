@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fakeboard import PAIRS, TOKEN, FakeBoard, token_record
+from fakeboard import PAIRS, TOKEN, FakeBoard, make_capture, token_record
 from hypothesis import given
 from hypothesis import strategies as st
 
+import edgeprof
 from edgeprof import wire
 from edgeprof.decode import decode_port
 from edgeprof.decode_state import PortState, Rows
 from edgeprof.schema import TABLES
+from edgeprof.seal import seal
 from edgeprof.tables import build
 
 FACTS = {"emulator": "none", "model_sha256": "abc", "tags": {"shelf": "3"}}
@@ -151,11 +155,13 @@ def test_times_that_no_clock_has_are_unknown_not_wrong(t0: int) -> None:
         (wire.Type.STAGES, struct.pack("<HBBI", 0, 1, 0, 2**32 - 1)),
         (wire.Type.MEMORY, struct.pack("<IIIII", 2**32 - 1, 1, 2, 3, 4)),
         (wire.Type.EVENT, struct.pack("<IBBH", 5, 1, 0, 0)),
+        (wire.Type.POWER, wire.POWER.pack(2**32 - 1, 3300, 0) + b"\xff\xff"),
     ):
         sent.board.frame(type_, body, 1, t0=t0, dt=2**32 - 1)
     sent.board.frame(wire.Type.RUN_END, b"\xff" * 40, 1, t0=0)
     got = tables(decode(sent.without())[0])
-    for name in ("tokens", "stages", "memory"):
+    assert [r["current_ua"] for r in got["power"]] == [65535 * (2**32 - 1) / 1000]
+    for name in ("tokens", "stages", "memory", "power"):
         assert [r["ticks"] for r in got[name]] == [None]
     assert got["tokens"][0]["ticks_start"] is None
     (run,) = got["runs"]
@@ -184,6 +190,103 @@ def test_stages_memory_and_events() -> None:
         ("kind 77", 15, "id 0", "c/2-0001", 2),
         ("mark", 13, "id 9", "c/2-0001", 2),
     ]
+
+
+def power(sent: Sent, counts: list[int], *, t0: int, dt: int = 10, in_run: bool = True, **head: int) -> None:
+    """Send a block of current samples."""
+    said = {"unit_na": 1000, "voltage_mv": 3300, "meter": 0} | head
+    body = wire.POWER.pack(said["unit_na"], said["voltage_mv"], said["meter"])
+    body += struct.pack(f"<{len(counts)}H", *counts)
+    sent.board.frame(wire.Type.POWER, body, len(counts), in_run=in_run, t0=t0, dt=dt)
+
+
+def test_power_rows() -> None:
+    sent = Sent()
+    sent.board.hello()
+    power(sent, [7, 8], t0=90, in_run=False, meter=3)
+    sent.board.now = 100
+    sent.board.begin()
+    power(sent, [0, 65535], t0=120, unit_na=1500)
+    power(sent, [5], t0=140, dt=1, voltage_mv=0xFFFF)
+    sent.board.tokens(0, 2, 0)
+    power(sent, [], t0=150)
+    sent.board.end()
+    power(sent, [9], t0=400, in_run=False)
+    data = sent.without()
+    rows = tables(decode(data)[0])["power"]
+    frame_ends = [len(b"".join(sent.parts[: k + 1])) for k in (1, 3, 4, 8)]
+    idle, first, second, after = (((end - 1) // 97 + 1) * 1000 for end in frame_ends)
+    common = {"capture_id": "c", "port": 2}
+    run = common | {"run_id": "c/2-0001", "meter": "board"}
+    expected = [
+        common | {"run_id": None, "ticks": None, "t_host_ns": idle, "current_ua": 7.0, "voltage_mv": 3300,
+                  "meter": "meter 3"},
+        common | {"run_id": None, "ticks": None, "t_host_ns": idle, "current_ua": 8.0, "voltage_mv": 3300,
+                  "meter": "meter 3"},
+        run | {"ticks": 20, "t_host_ns": first, "current_ua": 0.0, "voltage_mv": 3300},
+        run | {"ticks": 30, "t_host_ns": first, "current_ua": 98302.5, "voltage_mv": 3300},
+        run | {"ticks": 40, "t_host_ns": second, "current_ua": 5.0, "voltage_mv": None},
+        common | {"run_id": None, "ticks": None, "t_host_ns": after, "current_ua": 9.0, "voltage_mv": 3300,
+                  "meter": "board"},
+    ]  # fmt: skip
+    order = lambda r: (r["t_host_ns"], r["current_ua"])  # noqa: E731
+    assert sorted(rows, key=order) == sorted(expected, key=order)
+    assert [r["passes_received"] for r in tables(decode(data)[0])["runs"]] == [2]
+
+
+def test_lost_blocks_and_samples_that_the_board_left_out_show_in_the_ticks() -> None:
+    sent = Sent()
+    sent.board.begin()
+    for block in range(4):
+        # The board paused for 1000 ticks before the last block.
+        power(sent, [block] * 250, t0=2500 * block + (1000 if block == 3 else 0))
+    sent.board.end()
+    got = tables(decode(sent.without(2))[0])
+    ticks = sorted(r["ticks"] for r in got["power"])
+    steps = [(a, b - a) for a, b in itertools.pairwise(ticks) if b - a != 10]
+    assert steps == [(2490, 2510), (7490, 1010)]
+    assert len(ticks) == 750
+    assert [(e["kind"], e["detail"]) for e in got["events"]] == [("gap", "1 frames missing before frame 3")]
+    assert got["runs"][0]["frames_lost"] == 1
+    # A second copy of a block adds no samples.
+    again = sent.without() + sent.parts[1]
+    assert len(tables(decode(again)[0])["power"]) == 1000
+
+
+def test_power_is_a_table_of_the_data_set(tmp_path: Path) -> None:
+    sent = Sent()
+    sent.board.begin()
+    power(sent, [1, 2, 3], t0=5)
+    sent.board.end()
+    seal(make_capture(tmp_path, "c", [sent.without()]), final=True)
+    table = edgeprof.open(tmp_path).table("power", columns=["ticks", "current_ua", "voltage_mv", "meter", "run_id"])
+    assert list(table["ticks"]) == [5, 15, 25]
+    assert list(table["current_ua"]) == [1.0, 2.0, 3.0]
+    assert (set(table["voltage_mv"]), set(table["meter"]), set(table["run_id"])) == ({3300}, {"board"}, {"c/0-0001"})
+
+
+def test_power_before_the_first_run_begin_waits_for_the_next() -> None:
+    sent = Sent()
+    sent.board.now = 1000
+    sent.board.begin()
+    power(sent, [1, 2], t0=1100)
+    power(sent, [3], t0=1150, in_run=False)
+    sent.board.repeat_begin()
+    sent.board.end()
+    rows = tables(decode(sent.without(0))[0])["power"]
+    assert sorted((r["current_ua"], r["ticks"], r["run_id"]) for r in rows) == [
+        (1.0, 100, "c/2-0001"), (2.0, 110, "c/2-0001"), (3.0, None, None),
+    ]  # fmt: skip
+
+
+def test_a_power_frame_that_is_too_large_is_damage() -> None:
+    sent = Sent()
+    sent.board.begin()
+    power(sent, [1] * 251, t0=0)
+    sent.board.end()
+    rows, state = decode(sent.without())
+    assert "power" not in tables(rows)
+    assert state.discarded == len(sent.parts[1]) - 2
 
 
 def test_lines_have_the_time_of_their_own_last_byte() -> None:
@@ -388,14 +491,18 @@ def test_no_sequence_of_valid_frames_raises(made: list[Any]) -> None:
         size = wire.RECORD_BYTES.get(type_)
         if size:
             body, n = (body * 2)[:size].ljust(size, b"\xff"), 1
+        elif type_ == wire.Type.POWER:
+            n = len(body) // 2
+            body = b"\xff" * 8 + body[: 2 * n]
         data += wire.encode_frame(type_, body, n=n, boot=boot, run=run, seq=seq, t0=t0, dt=dt)
     cut = len(data) // 2
     # As text, for a device may say NaN.
-    assert json.dumps(tables(decode(data, (cut,))[0])) == json.dumps(tables(decode(data)[0]))
+    cut_there, whole = (json.dumps(tables(decode(data, cuts)[0]), sort_keys=True) for cuts in ((cut,), ()))
+    assert cut_there == whole
 
 
-ACTIONS = st.sampled_from(["hello", "begin", "repeat", "tokens", "stages", "memory", "event", "end", "text", "noise",
-                           "lose", "double", "reset", "echo", "rename"])  # fmt: skip
+ACTIONS = st.sampled_from(["hello", "begin", "repeat", "tokens", "stages", "memory", "event", "power", "idle", "end",
+                           "text", "noise", "lose", "double", "reset", "echo", "rename"])  # fmt: skip
 
 
 @given(st.lists(ACTIONS, max_size=25), st.data())
@@ -417,6 +524,8 @@ def test_segments_make_no_difference(actions: list[str], data: st.DataObject) ->
             b.memory(number, 1, 2, 3, 4)
         elif action == "event":
             b.event(number, 1, 2)
+        elif action in ("power", "idle"):
+            power(sent, [number, 1], t0=77 + number, in_run=action == "power", meter=number % 2)
         elif action == "end" and b.run:
             b.end()
         elif action == "hello":

@@ -63,7 +63,7 @@ def tool(name: str) -> str:
     if found is None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"needs {name}: apt-get install {name}")
     return found
 
 
@@ -251,6 +251,108 @@ def test_what_could_not_be_written_is_counted(tmp_path):
     assert [f.seq for f in got] == [0, 1, 3, 4]  # the gap shows
 
 
+POWER = r"""
+int main(void) {
+    static const ep_power own = {7, 1000, 3300, 0}, other = {9, 250, EP_NO_VOLTAGE, 4};
+    static uint16_t counts[1001];
+    start(32);
+    for (uint16_t i = 0; i < 1001; i++) counts[i] = (uint16_t)(i * 131u);
+    ep_power_block(&e, &own, 5, counts, 0);
+    ep_power_block(&e, &own, 0x1122334455667788u, counts, 1);
+    ep_run_begin(&e);
+    ep_pass_begin(&e); counter += 10; ep_pass_end(&e, EP_DECODE, 0, 0, 0);
+    ep_power_block(&e, &other, 100, counts, 1001);
+    ep_pass_begin(&e); counter += 10; ep_pass_end(&e, EP_DECODE, 1, 0, 0);
+    fail = 1;
+    ep_power_block(&e, &own, 0, counts, 250);
+    fail = 0;
+    ep_run_end(&e, EP_OK, 1, 2);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("compiler", "flags"),
+    [("gcc", ()), ("gcc", ("-DEP_CRC_BITWISE", "-DEP_RECORD_BYTES=128")), ("g++", ())],
+    ids=str,
+)
+def test_power_samples_are_read_back(tmp_path, compiler, flags):
+    flags = (*flags, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    got = frames(run(compiled(tmp_path, POWER, *flags, compiler=compiler)))
+    counts = [i * 131 % 65536 for i in range(1001)]
+    alone, *blocks = [f for f in got if f.type == Type.POWER]
+    assert (alone.run, alone.t0, alone.dt, alone.n) == (0, 0x1122334455667788, 7, 1)
+    assert wire.decode_power(alone.body) == (1000, 3300, 0)
+    # One call, several frames: the times go on from the one to the next.
+    starts = [100 + 2250 * k for k in range(5)]
+    assert [(f.run, f.n, f.t0) for f in blocks] == list(zip([1] * 5, [250] * 4 + [1], starts, strict=True))
+    assert {f.dt for f in blocks} == {9}
+    assert {wire.decode_power(f.body) for f in blocks} == {(250, None, 4)}
+    assert [c for f in blocks for (c,) in struct.iter_unpack("<H", f.body[8:])] == counts
+    # The token records around them shared a frame: samples do not push them out.
+    assert [f.n for f in got if f.type == Type.TOKENS] == [2]
+    totals = wire.decode_run_end(got[-1].body)
+    assert (totals["passes"], totals["dropped"]) == (2, 250)
+    # What could not be written took its number, so the host sees the gap; all that was sent is counted.
+    assert [f.seq for f in got] == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+    assert totals["frames"] == len([f for f in got if f.run]) - 1 + 1
+
+
+def test_any_samples_come_back_whatever_their_zeros(tmp_path):
+    """Blocks of every length; counts whose bytes are rarely, often or never zero, so that COBS blocks end anywhere."""
+    chance = random.Random(3)
+    blocks = [
+        [high << 8 | low for high, low in zip(*([chance.choice(kind) for _ in range(n)] for _ in "hl"), strict=True)]
+        for kind in (range(1, 256), range(256), [0, 0, 1], [0], [1] * 300 + [0])
+        for n in [*range(1, 251, 3), 100, 109, 110, 111, 112, 250]
+    ]
+    main = r"""
+    int main(void) {
+        static const ep_power own = {1, 1, 1, 0};
+        static uint16_t counts[250];
+        uint16_t n;
+        start(64);
+        while (fread(&n, 2, 1, stdin) == 1 && fread(counts, 2, n, stdin) == n) ep_power_block(&e, &own, n, counts, n);
+        return 0;
+    }"""
+    program = compiled(tmp_path, main, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    got = frames(run(program, b"".join(struct.pack(f"<H{len(b)}H", len(b), *b) for b in blocks)))
+    assert [list(struct.unpack(f"<{f.n}H", f.body[8:])) for f in got] == blocks
+    assert max(len(f.body) + 28 for f in got) == 536
+
+
+CONTEXTS = r"""
+static const char *not_constant = "tiny";
+EP_CONTEXT(mine, put, now, "board", "mine", "model", not_constant, "kind", "generate");
+EP_CONTEXT(wide, put, now, "board", "wide");
+int main(void) {
+    (void)e; (void)cfg; (void)start; (void)get; (void)say;
+    ep_start(&mine, &mine_config, 24, 1000, 3);
+    ep_hello(&mine, 0);
+    not_constant = "large";
+    ep_run_begin(&mine);
+    ep_run_end(&mine, EP_OK, 1, 2);
+    ep_start(&wide, &wide_config, 64, 2000000000u, 4);
+    ep_hello(&wide, 0);
+    if (mine_config.flush_ticks != 50 || mine_config.repeat_ticks != 500) return 1;
+    if (mine_config.heartbeat_ticks != 4000) return 4;
+    if (wide_config.tick_bits != 64 || wide_config.heartbeat_ticks != 0x60000000u) return 2;
+    ep_start(&mine, &mine_config, 24, 168000000, 3);
+    return mine_config.heartbeat_ticks == 0x600000u ? 0 : 3;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "g++"])
+def test_a_context_in_one_line(tmp_path, compiler):
+    hello, begin, _, wide = frames(run(compiled(tmp_path, CONTEXTS, compiler=compiler)))
+    mine = {"board": "mine", "model": "tiny", "kind": "generate"}
+    assert wire.decode_pairs(hello.body, hello.n) == mine
+    assert wire.decode_pairs(begin.body, begin.n) == mine | {"model": "large"}
+    assert (wire.decode_pairs(wide.body, wide.n), wide.boot) == ({"board": "wide"}, 4)
+
+
 def test_long_stretches_without_a_zero(tmp_path):
     main = r"""
     int main(void) {
@@ -392,14 +494,14 @@ def test_it_can_be_included_often_and_from_cplusplus(tmp_path):
 def test_the_example_in_its_first_lines_compiles(tmp_path):
     comment = HEADER.read_text().split("*/")[0]
     lines = [line[7:] for line in comment.splitlines() if line.startswith(" *     ")]
-    top, loop = "\n".join(lines).split("ep_init(", 1)
+    top, loop = "\n".join(lines).split("ep_start(", 1)
     body = loop.split("ep_run_end", 1)
     program = (
         "struct { unsigned CYCCNT; } dwt, *DWT = &dwt;\n"
         "static int uart_write(const void *p, unsigned long n) { return p == 0 || n == 0; }\n"
         f"{top}\nint main(void) {{\nunsigned short pos = 0, steps = 9, n_prompt = 3, boot_count = 1;\n"
         "unsigned token = 0, next = 0, n_generated = 1;\n"
-        f"ep_init({body[0]}ep_run_end{body[1].splitlines()[0]}\nreturn 0; }}\n"
+        f"ep_start({body[0]}ep_run_end{body[1].splitlines()[0]}\nreturn 0; }}\n"
     ).replace("... forward, sample ...", "")
     (tmp_path / "example.c").write_text(program)
     command = [tool("gcc"), "-std=c99", "-Wall", f"-I{HEADER.parent}", "example.c", "-o", "example"]

@@ -27,6 +27,9 @@ def frames(draw: st.DrawFn) -> wire.Frame:
     size = wire.RECORD_BYTES.get(type_)
     n = 1 if type_ == wire.Type.RUN_END else draw(st.integers(0, 8)) if size else draw(U16)
     body = draw(st.binary(min_size=n * size, max_size=n * size) if size else st.binary(max_size=600))
+    if type_ == wire.Type.POWER:
+        n %= wire.POWER_SAMPLES + 1
+        body = (body + b"\1\2\3\0" * 200)[: 8 + 2 * n]
     return wire.Frame(type_, draw(U16), draw(U16), n, draw(U32), draw(U64), draw(U32), body)
 
 
@@ -160,6 +163,24 @@ def test_a_payload_that_does_not_fit_is_damage(change: str) -> None:
 @pytest.mark.parametrize(("n", "size"), [(0, 0), (2, 80), (1, 39), (65535, 40)])
 def test_a_run_end_has_one_record(n: int, size: int) -> None:
     assert [p.frame for p in split(wire.encode_frame(wire.Type.RUN_END, b"\1" * size, n=n))] == [None]
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "good"),
+    [(0, 8, True), (250, 508, True), (251, 510, False), (250, 506, False), (250, 507, False), (1, 8, False),
+     (0, 0, False), (0, 7, False), (65535, 8 + 2 * 65535 % 65536, False), (2030, 4068, False)],
+)  # fmt: skip
+def test_a_power_frame_holds_its_samples_and_at_most_250(n: int, size: int, good: bool) -> None:
+    body = (b"\1\2" * 3000)[:size] if size < 4069 else b""
+    (piece,) = split(wire.encode_frame(wire.Type.POWER, body, n=n, dt=5))
+    assert piece.kind is (wire.Kind.FRAME if good else wire.Kind.DAMAGE)
+
+
+def test_what_a_power_frame_says_before_its_samples() -> None:
+    body = struct.pack("<IHBB", 610_000, 3300, 2, 0)
+    assert body == b"\xd0\x4e\x09\x00\xe4\x0c\x02\x00"
+    assert wire.decode_power(body + b"\1\2") == (610_000, 3300, 2)
+    assert wire.decode_power(b"\0\0\0\0\xff\xff\0\0") == (0, None, 0)
 
 
 def test_text_between_frames() -> None:

@@ -5,22 +5,22 @@
  *     #define EDGEPROF_IMPLEMENTATION
  *     #include "edgeprof.h"
  *
- * What a llama2.c-style loop needs:
+ * What a llama2.c-style loop needs (docs/instrument.md explains each line):
  *
  *     static int      put(void *u, const void *p, size_t n) { return uart_write(p, n); }      // 0: sent
  *     static uint64_t now(void *u)                          { return DWT->CYCCNT; }           // 32 bits are enough
- *     static void     say(void *u, ep *e, int type)         { ep_kv_text(e, "board", "mine"); ep_kv_text(e, "kind", "generate"); }
- *     static const ep_config cfg = { put, now, NULL, say, NULL, 32, 8400000, 84000000, 84000000 };
- *     static ep e;
+ *     EP_CONTEXT(e, put, now, "board", "mine", "clock", "cycles", "tick_hz", "168000000", "kind", "generate");
  *
- *     ep_init(&e, &cfg, boot_count);
+ *     ep_start(&e, &e_config, 32, 168000000, boot_count);
  *     ep_run_begin(&e);
  *     for (pos = 0; pos < steps; pos++) {
  *         ep_pass_begin(&e);
  *         ... forward, sample ...
- *         ep_pass_end(&e, pos < n_prompt - 1 ? EP_PREFILL : EP_DECODE, pos, token, next);
+ *         ep_pass_end(&e, pos < n_prompt ? EP_PREFILL : EP_DECODE, pos, token, next);
  *     }
  *     ep_run_end(&e, EP_OK, n_prompt, n_generated);
+ *
+ * Who needs more (a receiver, pairs that change) writes the ep_config and its describe() by hand.
  *
  * Time: whoever reads the counter (ep_now, and all that call it) extends it to 64 bits, so something here must be
  * called at least once in each turn of the counter. Call ep_poll() in idle loops.
@@ -48,7 +48,7 @@ enum { EP_WIRE_VERSION = 1, EP_HEADER_BYTES = 24, EP_CRC_BYTES = 4 };
 /* frame types */
 enum {
     EP_HELLO = 0x01, EP_RUN_BEGIN = 0x02, EP_RUN_END = 0x03, EP_TOKENS = 0x10, EP_STAGES = 0x11, EP_MEMORY = 0x12,
-    EP_EVENT = 0x14, EP_HEARTBEAT = 0x20, EP_REPLY = 0x21,
+    EP_POWER = 0x13, EP_EVENT = 0x14, EP_HEARTBEAT = 0x20, EP_REPLY = 0x21,
     EP_CMD_HELLO = 0x81, EP_CMD_RUN = 0x82, EP_CMD_SCORE = 0x83, EP_CMD_STOP = 0x84
 };
 enum { EP_OK = 0, EP_ABORTED = 1, EP_DOES_NOT_FIT = 2, EP_ERROR = 3 };                        /* RUN_END status */
@@ -59,6 +59,7 @@ enum { EP_MARK = 1, EP_GPIO_EDGE = 2 };                                         
 enum { EP_DONE = 0, EP_UNKNOWN = 1, EP_BAD_ARGUMENT = 2, EP_BUSY = 3, EP_NO_ROOM = 4, EP_FAILED = 5 }; /* REPLY */
 #define EP_NO_WINDOW 0xffffu
 #define EP_NOT_KNOWN 0xffffffffu
+enum { EP_POWER_SAMPLES = 250, EP_NO_VOLTAGE = 0xffff };
 
 typedef struct ep ep;
 
@@ -99,6 +100,14 @@ typedef struct ep_pass {
     uint8_t flags; /* phase | EP_SCORED | EP_NLL | EP_NEXT | EP_TOP1 */
 } ep_pass;
 
+/* A stream of current samples: what stays the same from block to block. May live in flash. */
+typedef struct ep_power {
+    uint32_t dt;         /* ticks from one sample to the next */
+    uint32_t unit_na;    /* nanoamperes a count */
+    uint16_t voltage_mv; /* of the supply; EP_NO_VOLTAGE */
+    uint8_t meter;       /* 0: the board measures itself; else a number that you give the meter */
+} ep_power;
+
 void ep_init(ep *e, const ep_config *cfg, uint16_t boot);
 uint64_t ep_now(ep *e);
 void ep_poll(ep *e);  /* flush what has waited, repeat RUN_BEGIN, heartbeat; the calls below do it themselves */
@@ -116,11 +125,33 @@ void ep_stage(ep *e, uint16_t position, uint8_t stage, uint64_t ticks);
 void ep_memory(ep *e, uint32_t heap, uint32_t heap_peak, uint32_t stack_peak, uint32_t kv);
 void ep_event(ep *e, uint8_t kind, uint8_t id);
 
+/* Send samples from where they lie (a DMA buffer's finished half): up to 250 a frame, so a longer block takes several.
+ * A block, not a call a sample: samples have no room beside token records, and so they cost framing and nothing else.
+ * t0 is the tick of the first sample, as ep_now() counts: normally ep_now(e) - n * dt when the block is complete. Not from
+ * an interrupt, for it writes as all calls here do; let the interrupt set a flag. 300 bytes of stack. */
+void ep_power_block(ep *e, const ep_power *stream, uint64_t t0, const uint16_t *counts, size_t n);
+
 /* Only inside of describe(): a pair that does not fit is left out. Text is bytes with a length or a C string. */
 void ep_kv(ep *e, const char *key, const void *value, size_t n);
 void ep_kv_text(ep *e, const char *key, const char *value);
 void ep_kv_u64(ep *e, const char *key, uint64_t value);
 void ep_kv_f32(ep *e, const char *key, float value); /* six decimals, for magnitudes below 4e9 */
+void ep_kv_list(ep *e, const char *const *pairs);    /* key, value, key, value, ..., NULL: all of them text */
+
+/* For firmware that only sends: a context called `name` and its `name_config`. What follows the two callbacks are the pairs
+ * of HELLO and RUN_BEGIN, key after value, all text; they are evaluated whenever they are said. Then call ep_start(). */
+#define EP_CONTEXT(name, put, now, ...)                                              \
+    static void name##_describe(void *user, ep *e, int type) {                       \
+        const char *const pairs[] = {__VA_ARGS__, 0};                                \
+        (void)user;                                                                  \
+        (void)type;                                                                  \
+        ep_kv_list(e, pairs);                                                        \
+    }                                                                                \
+    static ep_config name##_config = {put, now, 0, name##_describe, 0, 0, 0, 0, 0};  \
+    static ep name
+/* ep_init() with the usual paces. `second` is how many ticks make about a second of the observer's time: on silicon the
+ * rate of the counter. */
+void ep_start(ep *e, ep_config *cfg, unsigned tick_bits, uint32_t second, uint16_t boot);
 
 /* ---- listening (optional) ---- */
 
@@ -194,22 +225,23 @@ static uint32_t ep__float_bits(float f) { union { float f; uint32_t u; } x; x.f 
 static float ep__bits_float(uint32_t u) { union { float f; uint32_t u; } x; x.u = u; return x.f; }
 static size_t ep__length(const char *s) { size_t n = 0; while (s && s[n]) n++; return n; }
 
-static uint32_t ep__crc(const uint8_t *p, size_t n) {
-#ifndef EP_CRC_BITWISE
+static inline uint32_t ep__crc_step(uint32_t crc, uint8_t byte) {
+    crc ^= byte;
+#ifdef EP_CRC_BITWISE
+    for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ ((crc & 1u) ? 0xedb88320u : 0u);
+#else
     static const uint32_t table[16] = {
         0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
         0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu, 0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
+    crc = (crc >> 4) ^ table[crc & 15u];
+    crc = (crc >> 4) ^ table[crc & 15u];
 #endif
+    return crc;
+}
+
+static uint32_t ep__crc(const uint8_t *p, size_t n) {
     uint32_t crc = 0xffffffffu;
-    while (n--) {
-        crc ^= *p++;
-#ifdef EP_CRC_BITWISE
-        for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ ((crc & 1u) ? 0xedb88320u : 0u);
-#else
-        crc = (crc >> 4) ^ table[crc & 15u];
-        crc = (crc >> 4) ^ table[crc & 15u];
-#endif
-    }
+    while (n--) crc = ep__crc_step(crc, *p++);
     return ~crc;
 }
 
@@ -265,18 +297,23 @@ static int ep__write_cobs(ep *e, uint8_t *p, size_t n) {
     return lost;
 }
 
-static void ep__send(ep *e, uint8_t type, uint16_t n, uint64_t t0, uint32_t dt) {
-    uint8_t *p = e->buf + 2;
-    size_t size = EP_HEADER_BYTES + (size_t)e->used;
+static int ep__header(ep *e, uint8_t *p, uint8_t type, uint16_t n, uint64_t t0, uint32_t dt) {
+    int of_run = e->in_run && type != EP_HELLO; /* who the board is does not belong to a run */
     p[0] = type;
     p[1] = EP_WIRE_VERSION;
     ep__put16(p + 2, e->boot);
-    int of_run = e->in_run && type != EP_HELLO; /* who the board is does not belong to a run */
     ep__put16(p + 4, of_run ? e->run : 0u);
     ep__put16(p + 6, n);
     ep__put32(p + 8, e->seq++);
     ep__put64(p + 12, t0);
     ep__put32(p + 20, dt);
+    return of_run;
+}
+
+static void ep__send(ep *e, uint8_t type, uint16_t n, uint64_t t0, uint32_t dt) {
+    uint8_t *p = e->buf + 2;
+    size_t size = EP_HEADER_BYTES + (size_t)e->used;
+    int of_run = ep__header(e, p, type, n, t0, dt);
     ep__put32(p + size, ep__crc(p, size));
     if (ep__write_cobs(e, p, size + EP_CRC_BYTES) && type >= EP_TOKENS && type < EP_HEARTBEAT) e->dropped += n;
     if (of_run) e->frames++;
@@ -337,6 +374,16 @@ void ep_init(ep *e, const ep_config *cfg, uint16_t boot) {
     e->t_alive = e->now;
 }
 
+void ep_start(ep *e, ep_config *cfg, unsigned tick_bits, uint32_t second, uint16_t boot) {
+    uint64_t most = tick_bits < 32 ? ((uint64_t)1 << tick_bits) / 8 * 3 : (uint64_t)3 << 29; /* well below a turn */
+    uint64_t quiet = 4 * (uint64_t)second;
+    cfg->tick_bits = tick_bits;
+    cfg->flush_ticks = second / 20;
+    cfg->repeat_ticks = second / 2;
+    cfg->heartbeat_ticks = (uint32_t)(quiet < most ? quiet : most);
+    ep_init(e, cfg, boot);
+}
+
 /* ---- key-value pairs ---- */
 
 void ep_kv(ep *e, const char *key, const void *value, size_t n) {
@@ -377,6 +424,10 @@ void ep_kv_f32(ep *e, const char *key, float value) {
     p = ep__decimal(p, whole);
     if (value < 0) *--p = '-';
     ep_kv(e, key, p, (size_t)(end - p));
+}
+
+void ep_kv_list(ep *e, const char *const *pairs) {
+    for (; pairs[0] && pairs[1]; pairs += 2) ep_kv_text(e, pairs[0], pairs[1]);
 }
 
 void ep_hello(ep *e, uint16_t request) {
@@ -483,6 +534,85 @@ void ep_event(ep *e, uint8_t kind, uint8_t id) {
     p[4] = kind;
     p[5] = id;
     ep__put16(p + 6, 0);
+}
+
+/* ---- power ---- */
+
+enum { EP__CHUNK = 256 }; /* a COBS block of 255 bytes, and one byte more */
+
+/* A frame that is encoded on its way out, for what lies in someone else's memory. */
+typedef struct ep__stream {
+    uint32_t crc;
+    uint16_t at, len; /* bytes[at] is the code of the block under way */
+    int lost;
+    uint8_t bytes[EP__CHUNK + 1]; /* the first frame byte is no part of a block */
+} ep__stream;
+
+/* With flip 1 the bytes of each pair change places. The same steps for a zero as for any byte, as in ep__write_cobs. */
+static void ep__stream_bytes(const ep *e, ep__stream *s, const uint8_t *p, size_t n, size_t flip) {
+    uint8_t *out = s->bytes;
+    uint32_t crc = s->crc;
+    size_t at = s->at, len = s->len;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t byte = p[i ^ flip];
+        crc = ep__crc_step(crc, byte);
+        out[len] = byte;
+        out[at] = (uint8_t)(len - at);
+        at = byte ? at : len;
+        len++;
+        if (len - at == 255) {
+            out[at] = 255;
+            at = len++;
+        }
+        if (len >= EP__CHUNK) { /* whole blocks go out; the one under way moves to the front */
+            s->lost |= e->cfg->write(e->cfg->user, out, at) != 0;
+            for (size_t k = at; k < len; k++) out[k - at] = out[k];
+            len -= at;
+            at = 0;
+        }
+    }
+    s->crc = crc;
+    s->at = (uint16_t)at;
+    s->len = (uint16_t)len;
+}
+
+static void ep__send_power(ep *e, const ep_power *stream, uint64_t t0, const uint16_t *counts, uint16_t n) {
+    ep__stream s;
+    uint8_t head[EP_HEADER_BYTES + 8], crc[EP_CRC_BYTES];
+    const uint16_t one = 1;
+    size_t flip = *(const uint8_t *)&one == 0; /* a core that stores the high byte first */
+    int of_run = ep__header(e, head, EP_POWER, n, t0, stream->dt);
+    ep__put32(head + 24, stream->unit_na);
+    ep__put16(head + 28, stream->voltage_mv);
+    head[30] = stream->meter;
+    head[31] = 0;
+    s.crc = 0xffffffffu;
+    s.at = 1;
+    s.len = 2;
+    s.lost = 0;
+    s.bytes[0] = 0;
+    ep__stream_bytes(e, &s, head, sizeof head, 0);
+    ep__stream_bytes(e, &s, (const uint8_t *)counts, 2 * (size_t)n, flip);
+    ep__put32(crc, ~s.crc);
+    ep__stream_bytes(e, &s, crc, sizeof crc, 0);
+    s.bytes[s.at] = (uint8_t)(s.len - s.at);
+    s.bytes[s.len] = 0;
+    s.lost |= e->cfg->write(e->cfg->user, s.bytes, (size_t)s.len + 1) != 0;
+    if (s.lost) e->dropped += n;
+    if (of_run) e->frames++;
+    if (!e->in_run) e->t_alive = e->now;
+}
+
+void ep_power_block(ep *e, const ep_power *stream, uint64_t t0, const uint16_t *counts, size_t n) {
+    ep_now(e);
+    while (n) {
+        uint16_t some = n < EP_POWER_SAMPLES ? (uint16_t)n : (uint16_t)EP_POWER_SAMPLES;
+        ep__send_power(e, stream, t0, counts, some);
+        t0 += (uint64_t)stream->dt * some;
+        counts += some;
+        n -= some;
+    }
+    ep__keep_up(e);
 }
 
 /* ---- listening ---- */

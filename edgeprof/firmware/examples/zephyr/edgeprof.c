@@ -1,0 +1,2 @@
+#define EDGEPROF_IMPLEMENTATION
+#include "edgeprof.h"
