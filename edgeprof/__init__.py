@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from edgeprof._version import __version__
 
 if TYPE_CHECKING:
+    from edgeprof.budget import memory_budget
     from edgeprof.comparison import Comparison, compare
     from edgeprof.metrics import measure
     from edgeprof.store import Dataset
     from edgeprof.store import open_dataset as open  # noqa: A004
 
-__all__ = ["Comparison", "Dataset", "__version__", "compare", "measure", "open", "reference"]
+__all__ = ["Comparison", "Dataset", "__version__", "compare", "measure", "memory_budget", "open", "reference"]
 
 # Loaded when first used: importing edgeprof costs next to nothing, and the capturing processes never load pandas.
 _LAZY = {
@@ -27,6 +28,7 @@ _LAZY = {
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),
     "measure": ("edgeprof.metrics", "measure"),
+    "memory_budget": ("edgeprof.budget", "memory_budget"),
 }
 
 

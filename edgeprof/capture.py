@@ -53,6 +53,10 @@ class Source:
         Columns of ``runs`` that the host knows (``emulator``, ``model_sha256``, …), and ``tags``.
     vocab
         Digest of a model file to its pieces.
+    sections
+        Digest of a firmware image to its parts, as :func:`edgeprof.sections.as_columns` has them.
+    opened
+        Called when the port is open: from now on nothing that the board sends is lost.
     """
 
     url: str
@@ -60,6 +64,8 @@ class Source:
     settings: PortSettings = field(default_factory=PortSettings)
     facts: dict[str, Any] = field(default_factory=dict)
     vocab: dict[str, list[str]] = field(default_factory=dict)
+    sections: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    opened: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ def prepare(
         "ports": [{"url": redact(s.url), "settings": asdict(s.settings), "facts": s.facts} for s in sources],
         "prompts": [prompt_row(job) for job in jobs],
         "vocab": vocab,
+        "sections": {sha: parts for s in sources for sha, parts in s.sections.items()},
     }
     write_json(folder / CAPTURE_JSON, header)
     return folder
@@ -216,7 +223,7 @@ def capture(
     progress = [Progress(s.name) for s in sources]
     talks = [_conversation(folder, n, s, jobs, send, progress[n], idle_seconds) for n, s in enumerate(sources)]
     try:
-        error = _follow(reader, sealer, talks, seconds, on_progress)
+        error = _follow(reader, sealer, talks, [s.opened for s in sources], seconds, on_progress)
     finally:
         with contextlib.suppress(OSError):
             pipe.close()
@@ -272,7 +279,8 @@ def _messages(lines: queue.Queue[str | None]) -> Iterator[str | None]:
 
 
 def _follow(
-    reader: subprocess.Popen[bytes], sealer: _Sealer, talks: list[Conversation], seconds: float | None,
+    reader: subprocess.Popen[bytes], sealer: _Sealer, talks: list[Conversation],
+    opened: Sequence[Callable[[], None] | None], seconds: float | None,
     on_progress: Callable[[list[Progress]], None] | None,
 ) -> EdgeprofError | None:  # fmt: skip
     """Go on until all conversations are over, the time is, or the reader ends; return what went wrong."""
@@ -296,6 +304,8 @@ def _follow(
             port = int(rest.split(" ", 1)[0])
             if word == "opened":
                 talks[port].start()
+                if (tell := opened[port]) is not None:
+                    tell()
             elif word == "read":
                 fresh.add(port)
             elif word == "closed" and not talks[port].over:

@@ -100,7 +100,12 @@ status             string -     device  ok, aborted, timeout, reset, does_not_fi
 ram_bytes          int64  byte  device  RAM that the board has
 flash_bytes        int64  byte  device  flash that the board has
 ram_needed_bytes   int64  byte  device  RAM that the run needs
-flash_needed_bytes int64  byte  device  flash that the model needs beside the code
+flash_needed_bytes int64  byte  device  flash that code and model need
+image_bytes        int64  byte  device  flash that code and constants take
+static_ram_bytes   int64  byte  device  RAM that .data and .bss take
+stack_reserved_bytes int64 byte device  RAM kept for the stack
+kv_cache_bytes     int64  byte  device  RAM of the whole KV cache, for n_ctx positions
+activation_bytes   int64  byte  device  RAM of activations and tables, KV cache aside
 ticks_total        int64  tick  device  run begin to run end
 passes             int64  -     device  forward passes that the board counted
 passes_received    int64  -     derived forward passes that arrived
@@ -144,6 +149,17 @@ stack_peak_bytes int64 byte device high water
 kv_bytes         int64 byte device the KV cache
 """
     ),
+    "power": _columns(
+        _KEYS
+        + """
+port       int32  -    host   index of the port
+ticks      int64  tick device from run begin, null outside of a run
+t_host_ns  int64  ns   host   when the host had the frame, from the capture's begin
+current_ua double uA   device what the meter measured
+voltage_mv int32  mV   device of the supply, where it was said
+meter      string -    device board: the board itself; else meter and its number
+"""
+    ),
     "events": _columns(
         _KEYS
         + """
@@ -174,6 +190,16 @@ capture_id   string - host the capture
 model_sha256 string - host the model file
 token_id     int64  - host the token
 piece        string - host its text, with the tokenizer's own space mark
+"""),
+    "sections": _columns("""
+capture_id      string -    host the capture
+firmware_sha256 string -    host the image
+section         string -    host its section, by the name that the linker gave it
+symbol          string -    host function or object; null: all of the section that is no symbol of 16 bytes or more
+kind            string -    host code, rodata, data, bss, stack, heap or other
+address         int64  -    host where it is at run time; the section's where symbol is null
+flash_bytes     int64  byte host what it takes of the flash
+ram_bytes       int64  byte host what it takes of the RAM
 """),
 }
 """Table name to its columns, in order."""

@@ -114,7 +114,7 @@ def _add_events(rows: Rows, events: list[dict[str, Any]], start_ns: int) -> None
 
 
 def capture_rows(header: Mapping[str, Any], states: list[PortState], wire_sha256: str | None) -> Rows:
-    """Return the rows that the capture's own header gives: captures, prompts, vocab."""
+    """Return the rows that the capture's own header gives: captures, prompts, vocab, sections."""
     rows = Rows()
     none = ("", "", "")
     urls = [p["url"] for p in header["ports"]]
@@ -137,6 +137,8 @@ def capture_rows(header: Mapping[str, Any], states: list[PortState], wire_sha256
     for model_sha256, pieces in header.get("vocab", {}).items():
         columns = {"model_sha256": model_sha256, "token_id": list(range(len(pieces))), "piece": list(pieces)}
         rows.add("vocab", none, columns)
+    for firmware_sha256, parts in header.get("sections", {}).items():
+        rows.add("sections", none, {"firmware_sha256": firmware_sha256} | parts)
     return rows
 
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeprof import boards
-from edgeprof.capture import Source
-from edgeprof.driver import Evaluation
+from edgeprof import boards, firmware
+from edgeprof.capture import CaptureResult, Source, capture
+from edgeprof.driver import Evaluation, Job
 from edgeprof.errors import ModelError, StorageError, UsageError
+from edgeprof.sections import image_facts
 from edgeprof.transports import PortSettings, redact
 
-__all__ = ["evaluation", "model_facts", "open_sources"]
+__all__ = ["capture_boards", "evaluation", "model_facts", "open_sources"]
 
 
 def model_facts(model: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
@@ -43,11 +44,21 @@ def evaluation(text_file: Path, model: Path, *, max_windows: int = 0) -> Evaluat
     return Evaluation(text_file.stem, text, tokens, info.bos_id, max_windows)
 
 
+def _own_sections(board: str, running: str | None) -> dict[str, dict[str, list[Any]]]:
+    """Return the parts of an emulated board's own image, by its digest; nothing if another one is running."""
+    own = firmware.image(board)
+    if running is None or not own.is_file():
+        return {}
+    digest, parts = image_facts(own)
+    return {digest: parts} if digest == running else {}
+
+
 @contextlib.contextmanager
 def open_sources(
     urls: Sequence[str],
     model: Path | None,
     *,
+    image: Path | None = None,
     settings: PortSettings | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[list[Source]]:
@@ -59,6 +70,9 @@ def open_sources(
         Names of boards, device paths or pyserial URLs.
     model
         The GGUF that emulated boards run, and that says how a real board's tokens are spelled.
+    image
+        The firmware image that real boards were flashed with, and that emulated boards run instead of the prebuilt one;
+        its parts are kept.
     settings
         Port settings of real boards.
     tags
@@ -67,23 +81,55 @@ def open_sources(
     Raises
     ------
     UsageError
-        A name that is neither a board nor a port, or an emulated board without a model.
+        A name that is neither a board nor a port, an emulated board with neither a model nor an image of the user's, or
+        a file that is no firmware image.
     """
     facts, vocab = model_facts(model) if model else ({}, {})
+    sections = {}
+    if image:
+        digest, parts = image_facts(image)
+        facts, sections = facts | {"firmware_sha256": digest}, {digest: parts}
     with contextlib.ExitStack() as stack:
         sources = []
         for url in urls:
-            source = Source(url, redact(url), settings or PortSettings(), dict(facts), vocab)
+            source = Source(url, redact(url), settings or PortSettings(), dict(facts), vocab, sections)
             if url in boards.names():
-                if model is None:
+                if model is None and image is None:
                     raise UsageError(
                         f"Board {url!r} is emulated and needs a model to run: --model FILE.gguf "
                         "(`edgeprof demo` uses the one that comes with edgeprof)."
                     )
-                running = stack.enter_context(boards.start(url, model))
-                source = replace(source, url=running.url, name=url, facts=facts | running.facts)
+                running = stack.enter_context(boards.start(url, model, image=image))
+                source = replace(
+                    source, url=running.url, name=url, facts=facts | running.facts, opened=running.go,
+                    sections=sections or _own_sections(url, running.facts.get("firmware_sha256")),
+                )  # fmt: skip
             elif "://" not in url and "/" not in url and "\\" not in url and not url.upper().startswith("COM"):
                 # Neither a path nor a URL: meant as a board's name.
                 boards.get(url)
             sources.append(replace(source, facts=source.facts | {"tags": dict(tags or {})}))
         yield sources
+
+
+def capture_boards(
+    urls: Sequence[str],
+    out: Path,
+    jobs: Sequence[Job] = (),
+    *,
+    model: Path | None = None,
+    image: Path | None = None,
+    settings: PortSettings | None = None,
+    tags: Mapping[str, str] | None = None,
+    **options: Any,
+) -> CaptureResult:
+    """Start what is emulated among ``urls``, capture all of them until the jobs are done, and stop them.
+
+    Parameters
+    ----------
+    urls, model, image, settings, tags
+        As of :func:`open_sources`.
+    out, jobs, options
+        As of :func:`edgeprof.capture.capture`.
+    """
+    with open_sources(urls, model, image=image, settings=settings, tags=tags) as sources:
+        return capture(sources, out, jobs, **options)

@@ -70,6 +70,11 @@ class Dataset:
         return self.table("tokens")
 
     @cached_property
+    def sections(self) -> pd.DataFrame:
+        """A row a part of a firmware image."""
+        return self.table("sections")
+
+    @cached_property
     def _runs(self) -> pa.Table:
         table = self._read("runs", None, None, self._group_of)
         return table.sort_by([("capture_id", "ascending"), ("port", "ascending"), ("run_id", "ascending")])

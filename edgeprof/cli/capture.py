@@ -30,6 +30,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eval", type=Path, metavar="FILE", help="have a text scored, for perplexity (needs --model)")
     parser.add_argument("--eval-windows", type=int, default=0, metavar="N", help="at most so many windows of it")
     parser.add_argument("--model", type=Path, metavar="FILE", help="the GGUF that an emulated board runs")
+    parser.add_argument(
+        "--firmware",
+        type=Path,
+        metavar="FILE",
+        help="the image that a real board was flashed with, or that an emulated one runs instead of its own",
+    )
     parser.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens to generate (default 64)")
     parser.add_argument("--temperature", type=float, default=0.0, help="of the sampler; 0, the default, is greedy")
     parser.add_argument("--seed", type=int, default=0, help="of the sampler")
@@ -71,7 +77,10 @@ def run(args: argparse.Namespace) -> int:
         jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows))
     settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset)
     tags = dict(tag.split("=", 1) for tag in args.tag)
-    with open_sources(args.url, args.model, settings=settings, tags=tags) as sources, PortLines() as lines:
+    with (
+        open_sources(args.url, args.model, image=args.firmware, settings=settings, tags=tags) as sources,
+        PortLines() as lines,
+    ):
         result = capture(
             sources, args.out, jobs, host_label=args.label, seconds=args.seconds, idle_seconds=args.idle,
             seal_every=args.seal_every, keep_wire=args.keep_wire, on_progress=lines.show,

@@ -7,8 +7,17 @@ named in the axis.
 from __future__ import annotations
 
 from edgeprof.plots.cost import plot_cost_by_position, plot_itl
+from edgeprof.plots.memory import plot_memory_budget, plot_sections
 from edgeprof.plots.run import plot_passes
 from edgeprof.plots.style import tick_unit
 from edgeprof.plots.tradeoff import plot_tradeoff
 
-__all__ = ["plot_cost_by_position", "plot_itl", "plot_passes", "plot_tradeoff", "tick_unit"]
+__all__ = [
+    "plot_cost_by_position",
+    "plot_itl",
+    "plot_memory_budget",
+    "plot_passes",
+    "plot_sections",
+    "plot_tradeoff",
+    "tick_unit",
+]

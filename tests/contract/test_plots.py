@@ -19,7 +19,22 @@ NAMES = [name for name in plots.__all__ if name.startswith("plot_")]
 EXAMPLES = {
     "plot_cost_by_position": ({"group": ["a", "a", "b"], "position": [0, 1, 0], "ticks": [1, 2, 3]}, {}),
     "plot_itl": ({"group": ["a", "a", "b"], "itl_ticks": [1, 2, 3]}, {}),
+    "plot_memory_budget": (
+        {
+            "group": ["a", "b", "b"],
+            "region": "RAM",
+            "part": ["weights", "KV cache", "over"],
+            "how": "computed",
+            "bytes": [1000, 3000, 952],
+            "has_bytes": [2048, 2048, 2048],
+        },
+        {"region": "RAM"},
+    ),
     "plot_passes": ({"position": [0, 1], "phase": ["prefill", "decode"], "ticks": [1, 2]}, {}),
+    "plot_sections": (
+        {"name": ["f", "g", "2 smaller parts"], "kind": ["code", "bss", "all others"], "bytes": [30, 20, 500]},
+        {"of": "flash"},
+    ),
     "plot_tradeoff": (
         {"group": ["a", "b"], "perplexity": [2.0, 3.0], "model_bytes": [1, 2]},
         {"x": "model_bytes", "xlabel": "size [byte]"},
@@ -73,5 +88,7 @@ def test_no_name_breaks_it(name, text):
     plot, data, more = example(name)
     if "group" in data:
         data["group"] = [text, *data["group"][1:]]
+    if "name" in data:
+        data[["name", "kind"]] = text
     ax = plot(data, **more | ({"clock": text} if "clock" in inspect.signature(plot).parameters else {}))
     ax.figure.canvas.draw()

@@ -54,6 +54,7 @@ def points(*groups: str) -> pd.DataFrame:
 PLOTS = {
     "cost": lambda *g: plots.plot_cost_by_position(costs(*g)),
     "itl": lambda *g: plots.plot_itl(latencies(*g)),
+    "budget": lambda *g: plots.plot_memory_budget(budgets(*g)),
     "tradeoff": lambda *g: plots.plot_tradeoff(points(*g), "model_bytes", xlabel="size [KiB]", scale=1024),
 }
 
@@ -66,6 +67,87 @@ def test_a_name_is_drawn_as_it_is(kind, name):
     texts = drawn(PLOTS[kind](name, "F16"))
     assert "F16" in texts
     assert " ".join(display.terminal_text(name, 40).split()) in [t.lstrip("\u200a") for t in texts]
+
+
+def budgets(*groups: str, has: float | None = 4096, region: str = "RAM") -> pd.DataFrame:
+    sizes = {"static data": 512, "stack": 256, "stack reserve": 256, "KV cache": 1024}
+    how = {"stack": "measured", "stack reserve": "reserved"}
+    rows = [
+        {"group": g, "part": p, "how": how.get(p, "computed"), "bytes": n * (k + 1), "has_bytes": has}
+        for k, g in enumerate(groups)
+        for p, n in sizes.items()
+    ]
+    rows += [{"group": g, "part": "unused", "how": "computed", "bytes": 1, "has_bytes": has} for g in groups]
+    return pd.DataFrame(rows, columns=["group", "part", "how", "bytes", "has_bytes"]).assign(region=region)
+
+
+def bars(ax, row: int) -> list[tuple[float, float]]:
+    """Return (left, width) of the bars of a row, in the order in which they were drawn."""
+    return [(p.get_x(), p.get_width()) for p in ax.patches if abs(p.get_y() + p.get_height() / 2 - row) < 1e-9]
+
+
+def test_the_budget_is_stacked_up_to_its_sum():
+    ax = plots.plot_memory_budget(budgets("F16"))
+    assert bars(ax, 0) == [(0, 0.5), (0.5, 0.25), (0.75, 0.25), (1, 1)]
+    (limit,) = ax.lines
+    assert set(limit.get_xdata()) == {4}
+    assert "2.00 of 4.00 KiB" in drawn(ax)
+    assert ax.get_xlabel().startswith("RAM [KiB]")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+        "static data (computed)", "stack (measured)", "stack reserve (reserved)", "KV cache (computed)",
+    ]  # fmt: skip
+
+
+def test_what_does_not_fit_is_hatched_beyond_the_limit_and_labelled():
+    ax = plots.plot_memory_budget(budgets("fits", "too large", has=3072))
+    hatched = [p for p in ax.patches if p.get_hatch()]
+    assert [(p.get_x(), p.get_width(), round(p.get_y() + p.get_height() / 2)) for p in hatched] == [(3, 1, 1)]
+    texts = drawn(ax)
+    assert "1.00 KiB over 3.00 KiB" in texts and "2.00 of 3.00 KiB" in texts
+    assert hatched[0].get_x() + hatched[0].get_width() < ax.get_xlim()[1]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["fits", "too large"]
+
+
+def test_a_budget_without_a_limit_has_no_line():
+    ax = plots.plot_memory_budget(budgets("F16", has=None).astype({"bytes": "Int64", "has_bytes": "Int64"}))
+    assert not ax.lines
+    assert "2.00 KiB" in drawn(ax)
+
+
+def test_what_is_not_known_in_full_says_so():
+    data = budgets("F16")
+    assert "≥ 2.00 of 4.00 KiB" in drawn(plots.plot_memory_budget(data[data["part"] != "unused"]))
+
+
+def test_large_memories_are_drawn_in_mebibytes():
+    ax = plots.plot_memory_budget(budgets("F16", has=8 << 20, region="flash"), region="flash")
+    assert ax.get_xlabel().startswith("flash [MiB]")
+    assert set(ax.lines[0].get_xdata()) == {8}
+
+
+def test_another_region_s_parts_are_not_drawn():
+    both = pd.concat([budgets("F16"), budgets("Q8_0", region="flash")])
+    assert [t.get_text() for t in plots.plot_memory_budget(both).get_yticklabels()] == ["F16"]
+
+
+def test_many_budgets_make_a_taller_picture():
+    few, many = (plots.plot_memory_budget(budgets(*map(str, range(n)))).figure.get_figheight() for n in (2, 30))
+    assert few == style.SIZE[1] and many > 10
+    figure, ax = plt.subplots(figsize=(5, 3))
+    plots.plot_memory_budget(budgets(*map(str, range(30))), ax=ax)
+    assert figure.get_figheight() == 3  # the user's own
+
+
+def test_the_parts_of_an_image_are_bars_but_for_the_others():
+    data = pd.DataFrame(
+        {"name": ["f", "g", "9 smaller parts"], "kind": ["code", "bss", "all others"], "bytes": [3000, 20, 90_000]}
+    )
+    ax = plots.plot_sections(data, of="RAM")
+    assert [p.get_width() for p in ax.patches] == [3000, 20]
+    texts = drawn(ax)
+    assert {"3,000", "20", "90,000 in all", "f", "9 smaller parts", "code", "bss"} <= set(texts)
+    assert ax.get_xlim()[1] < 4000
+    assert ax.get_xlabel() == "RAM [byte]"
 
 
 def test_a_hostile_clock_is_drawn_as_it_is():
@@ -141,5 +223,7 @@ def test_nothing_to_draw_is_an_empty_picture():
         plots.plot_cost_by_position(costs("F16").iloc[:0]),
         plots.plot_itl(latencies("F16").iloc[:0]),
         plots.plot_tradeoff(points("F16").iloc[:0], "model_bytes", xlabel="size"),
+        plots.plot_memory_budget(budgets()),
+        plots.plot_sections(pd.DataFrame({"name": [], "kind": [], "bytes": pd.array([], "Int64")})),
     ):
         drawn(ax)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from edgeprof import resources, sources
+from edgeprof import firmware, resources, sources
 from edgeprof.errors import ModelError, StorageError, UsageError
 from edgeprof.tokenizer import encode
 from edgeprof.transports import PortSettings
@@ -57,6 +58,31 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + bytes(7))
     with pytest.raises(ModelError, match=r"x\.gguf"):
         opened("/dev/ttyUSB0", model=tmp_path / "x.gguf")
+
+
+def test_a_real_board_s_image_is_read(tmp_path):
+    image = tmp_path / "mine.wasm"
+    image.write_bytes(firmware.image("wasm").read_bytes() + b"\0\x01\0")  # an empty custom section
+    (source,) = opened("/dev/ttyUSB0", image=image)
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    assert source.facts["firmware_sha256"] == digest
+    assert sum(source.sections[digest]["flash_bytes"]) == image.stat().st_size
+    assert opened("/dev/ttyUSB0")[0].sections == {}
+
+
+def test_an_image_that_cannot_be_used_is_refused(tmp_path):
+    (tmp_path / "x.elf").write_bytes(b"GGUF")
+    with pytest.raises(UsageError, match=r"x\.elf begins with b'GGUF'"):
+        opened("/dev/ttyUSB0", image=tmp_path / "x.elf")
+
+
+def test_the_parts_of_an_emulated_board_are_those_of_the_image_that_runs():
+    own = firmware.image("wasm")
+    digest = hashlib.sha256(own.read_bytes()).hexdigest()
+    assert list(sources._own_sections("wasm", digest)) == [digest]
+    assert sources._own_sections("wasm", "another") == {}
+    assert sources._own_sections("wasm", None) == {}
+    assert sources._own_sections("no such board", digest) == {}
 
 
 def test_an_evaluation_is_the_text_s_tokens_without_bos(tmp_path):

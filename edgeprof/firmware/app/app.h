@@ -34,6 +34,7 @@ typedef struct app {
     sampler sampler;
     app_run run;
     uint32_t n_ctx, ram_needed, flash_needed;
+    uint64_t kv_bytes, activation_bytes; /* of the session: the whole cache, and the rest; known also if it does not fit */
     int usable, fits;
     uint64_t stage_ticks[APP_STAGE_PASSES][STAGES + 1];
     uint16_t stage_position[APP_STAGE_PASSES];

@@ -38,7 +38,7 @@ void app_end_run(uint8_t status) {
 
 int app_refuse(const char *kind, const uint8_t *label, size_t label_len) {
     app *a = &the_app;
-    if (!a->usable) {
+    if (!a->usable && a->flash_needed <= a->port->flash_bytes) {
         ep_answer(&a->e, &a->rx, EP_FAILED, a->m.problem);
         return 1;
     }
@@ -118,12 +118,17 @@ static void open_model(void) {
     app *a = &the_app;
     const app_port *port = a->port;
     a->flash_needed = port->image_bytes + (uint32_t)port->model_bytes;
-    a->usable = model_open(&a->m, port->model, port->model_bytes);
+    /* Where only a part of the file lies in flash, what is read of it here must be in that part. */
+    gguf part;
+    int readable = port->model_there >= port->model_bytes || !gguf_open(&part, port->model, port->model_there);
+    a->usable = readable && model_open(&a->m, port->model, port->model_bytes);
     if (!a->usable) return;
     tokenizer_open(&a->words, &a->m.file, a->m.vocab);
     a->n_ctx = port->n_ctx < a->m.context ? port->n_ctx : a->m.context;
     if (a->n_ctx == 0) a->n_ctx = 1;
     uint64_t heap = session_bytes(&a->m, a->n_ctx), ram = heap + port->static_bytes + port->stack_bytes;
+    a->kv_bytes = 4 * (uint64_t)a->m.n_layers * a->n_ctx * a->m.kv_dim; /* keys and values, F16 */
+    a->activation_bytes = heap - a->kv_bytes;
     a->ram_needed = ram < 0xffffffffu ? (uint32_t)ram : 0xffffffffu;
     a->fits = a->ram_needed <= port->ram_bytes && heap <= port->arena_bytes && a->flash_needed <= port->flash_bytes;
     if (!a->fits) return;

@@ -30,6 +30,7 @@ typedef struct app_port {
     /* the model, where it lies in flash */
     const void *model;
     size_t model_bytes;
+    size_t model_there; /* what of it lies in flash: less than model_bytes where it does not fit */
     uint32_t n_ctx; /* at most so many positions; the model's own limit if that is less */
 } app_port;
 

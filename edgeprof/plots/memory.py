@@ -1,0 +1,158 @@
+"""What memory is taken by: a board's budget, and the parts of a firmware image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from edgeprof import units
+from edgeprof.display import mpl_text
+from edgeprof.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_memory_budget", "plot_sections"]
+
+# The same colour in every picture; the reserve of the stack is its colour, paler.
+_COLOURS = {
+    "weights": "#0072B2", "code and constants": "#56B4E9", "static data": "#000000", "stack": "#CC79A7",
+    "stack reserve": "#EBD0DF", "KV cache": "#E69F00", "activations": "#009E73", "heap": "#009E73",
+    "not told apart": "#999999",
+}  # fmt: skip
+_KINDS = {
+    "code": "#0072B2", "rodata": "#56B4E9", "data": "#E69F00", "bss": "#009E73", "stack": "#CC79A7", "heap": "#000000",
+}  # fmt: skip
+_REST = "#BBBBBB"
+_OVER = "#C00000"
+_MIB_FROM = 4 << 20
+
+
+def _unit(largest: float) -> tuple[float, str]:
+    return (1 << 20, "MiB") if largest >= _MIB_FROM else (1 << 10, "KiB")
+
+
+def plot_memory_budget(data: pd.DataFrame, *, region: str = "RAM", ax: Axes | None = None) -> Axes:
+    """Plot what each group takes of a board's memory, as stacked bars, with the board's limit as a line.
+
+    What lies beyond the limit is hatched in red, and the label says by how much. Where a part is not known (there is
+    neither ``unused`` nor ``over``), the label says ``≥``.
+
+    Parameters
+    ----------
+    data
+        Columns ``group``, ``region``, ``part``, ``how``, ``bytes`` and ``has_bytes`` (bytes), as of
+        :func:`edgeprof.budget.largest`.
+    region
+        ``RAM`` or ``flash``.
+    ax
+        Where to; a new figure by default.
+    """
+    alone = ax is None
+    ax = style.axes(ax)
+    mine = data[data["region"] == region]
+    takes = mine[~mine["part"].isin(["unused", "over"])]
+    names = [str(n) for n in dict.fromkeys(mine["group"])]
+    needed = takes.groupby("group")["bytes"].sum().astype(float)
+    limits = mine.groupby("group")["has_bytes"].first().astype(float)
+    reach = max([*needed, *limits.dropna(), 1.0])
+    scale, unit = _unit(reach)
+    said = {str(p): f"{p} ({how})" for p, how in zip(takes["part"], takes["how"], strict=True)}
+    known = [part for part in _COLOURS if part in said]
+    labels = {said[part]: _COLOURS.get(part, _REST) for part in [*known, *(p for p in said if p not in known)]}
+    balanced = set(mine.loc[mine["part"].isin(["unused", "over"]), "group"])
+    for row, name in enumerate(names):
+        left, parts = 0.0, takes[takes["group"] == name]
+        for part, width in zip(parts["part"], parts["bytes"].to_numpy(float) / scale, strict=True):
+            colour = _COLOURS.get(str(part), _REST)
+            ax.barh(row, width, left=left, height=0.62, color=colour, edgecolor="white", linewidth=0.5)
+            left += width
+        _limit(ax, row, left, limits.get(name, float("nan")) / scale, unit, name in balanced)
+    if alone:
+        _tall_enough(ax, len(names))
+    ax.set_yticks(range(len(names)), [mpl_text(n) for n in names])
+    ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
+    ax.set_xlim(0, 1.34 * reach / scale)
+    ax.grid(False, axis="y")
+    ax.set_xlabel(f"{mpl_text(region)} [{unit}]   line: what the board has; red: what does not fit")
+    _legend(ax, labels)
+    ax.set_title(f"What takes the {mpl_text(region)}", loc="left", fontsize=11)
+    return ax
+
+
+def _limit(ax: Axes, row: int, needed: float, has: float, unit: str, whole: bool) -> None:
+    """Draw a bar's limit, and write at its end how much is needed of it (of what is known of it), or is missing."""
+    known = has == has  # not NaN
+    text, colour = f"{units.significant(needed)} {unit}", "#333333"
+    if known:
+        ax.plot([has, has], [row - 0.42, row + 0.42], color="black", linewidth=1.8)
+        text = f"{'' if whole else '≥ '}{units.significant(needed)} of {units.significant(has)} {unit}"
+    if known and needed > has:
+        ax.barh(
+            row, needed - has, left=has, height=0.62, facecolor="none", edgecolor=_OVER, hatch="////", linewidth=1.4
+        )
+        text, colour = f"{units.significant(needed - has)} {unit} over {units.significant(has)} {unit}", _OVER
+    ax.annotate(
+        text, (max(needed, has) if known else needed, row), xytext=(5, 0), textcoords="offset points", va="center",
+        fontsize=8.5, color=colour, fontweight="bold" if colour == _OVER else "normal",
+    )  # fmt: skip
+
+
+def _tall_enough(ax: Axes, rows: int) -> None:
+    figure = ax.figure.get_figure(root=True)
+    if figure is not None:
+        figure.set_figheight(max(style.SIZE[1], 1.5 + 0.3 * rows))
+
+
+def _legend(ax: Axes, labels: dict[str, str]) -> None:
+    """Write a legend below the axis' own label."""
+    from matplotlib.patches import Patch
+
+    if labels:
+        handles = [Patch(facecolor=colour, label=name) for name, colour in labels.items()]
+        height = ax.get_window_extent().height / ax.figure.dpi
+        below = -0.5 / height if height else -0.16
+        ax.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.45, below), ncols=3, frameon=False, fontsize=8.5
+        )
+
+
+def plot_sections(data: pd.DataFrame, *, of: str = "flash", ax: Axes | None = None) -> Axes:
+    """Plot the largest parts of a firmware image, coloured by what they are.
+
+    Parameters
+    ----------
+    data
+        Columns ``name``, ``kind`` and ``bytes``, the largest first, as of :func:`edgeprof.image_parts.top_symbols`.
+    of
+        Which memory the bytes are of, for the axis: ``flash`` or ``RAM``.
+    ax
+        Where to; a new figure by default.
+    """
+    alone = ax is None
+    ax = style.axes(ax)
+    if alone:
+        _tall_enough(ax, len(data))
+    labels: dict[str, str] = {}
+    longest = 1.0
+    for row, (kind, size) in enumerate(zip(data["kind"], data["bytes"].to_numpy(float), strict=True)):
+        others = kind == "all others"
+        text = f"{units.exact(size)} in all" if others else units.exact(size)
+        if not others:  # many small ones together would dwarf the others
+            longest = max(longest, size)
+            labels[mpl_text(kind)] = _KINDS.get(str(kind), _REST)
+            ax.barh(row, size, height=0.7, color=labels[mpl_text(kind)])
+        ax.annotate(
+            text, (0 if others else size, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5,
+            color="#555555" if others else "black",
+        )  # fmt: skip
+    ax.set_yticks(range(len(data)), [mpl_text(n) for n in data["name"]], fontfamily="monospace", fontsize=8.5)
+    ax.set_ylim(max(len(data), 1) - 0.4, -0.6)
+    ax.set_xlim(0, 1.15 * longest)
+    ax.grid(False, axis="y")
+    ax.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+    ax.set_xlabel(f"{mpl_text(of)} [byte]")
+    _legend(ax, labels)
+    ax.set_title("The largest parts of the image", loc="left", fontsize=11)
+    return ax
