@@ -202,16 +202,19 @@ def firmware(session: nox.Session) -> None:
     """Rebuild the prebuilt firmware and compare it byte for byte."""
     install(session, "firmware")
     prebuilt = ROOT / "edgeprof" / "firmware" / "prebuilt"
-    boards = json.loads((prebuilt / "manifest.json").read_text(encoding="utf-8"))
+    listed = json.loads((prebuilt / "manifest.json").read_text(encoding="utf-8"))
+    here = session.run("edgeprof", "firmware", "build", "--list", silent=True) or ""
     with tempfile.TemporaryDirectory() as folder:
-        for board, entry in boards.items():
-            session.run("python", "-m", "edgeprof.firmware.build", board, "--out", folder)
-            if Path(folder, entry["file"]).read_bytes() != (prebuilt / entry["file"]).read_bytes():
-                session.error(
-                    f"{entry['file']} is not what its sources make: python -m edgeprof.firmware.build {board}"
-                )
-        if json.loads(Path(folder, "manifest.json").read_text(encoding="utf-8")) != boards:
-            session.error("prebuilt/manifest.json does not describe the images that lie beside it.")
+        for target, entry in listed.items():
+            if f"{target}: {entry['compiler']}\n" not in here + "\n":
+                not_run(session, f"firmware of {target}", f"It was built with {entry['compiler']}, which is not here.")
+                continue
+            session.run("edgeprof", "firmware", "build", target, "--out", folder)
+            for name in entry["files"]:
+                if Path(folder, name).read_bytes() != (prebuilt / name).read_bytes():
+                    session.error(f"{name} is not what its sources make: edgeprof firmware build {target} --out …")
+            if json.loads(Path(folder, "manifest.json").read_text(encoding="utf-8"))[target] != entry:
+                session.error(f"prebuilt/manifest.json does not describe the images of {target} that lie beside it.")
 
 
 @nox.session(tags=["ci"])

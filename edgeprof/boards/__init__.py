@@ -10,9 +10,9 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol
 
 from edgeprof import errors
 
-__all__ = ["Board", "Launcher", "RunningBoard", "get", "names", "register", "start", "why_not"]
+__all__ = ["Board", "Launcher", "RunningBoard", "get", "names", "register", "start", "version", "why_not"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ class Board:
     ram_bytes, flash_bytes
         The memory that a model and the firmware must fit into.
     emulator
-        The program that plays the board; empty for a real one.
+        The program that plays the board; empty for a real one and for this machine itself.
+    n_ctx
+        Positions in the KV cache, unless told otherwise.
+    install
+        How to get what it takes: system (``debian``, ``macos``, ``conda``, …) to a command.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Board:
     flash_bytes: int
     emulator: str
     description: str
+    n_ctx: int = 256
+    install: Mapping[str, str] = field(default_factory=dict)
 
 
 class Launcher(Protocol):
@@ -63,11 +69,15 @@ class Launcher(Protocol):
         """The board that it starts."""
         ...
 
+    def version(self) -> str:
+        """Return the version of the emulator that was found; empty if there is none, or none was found."""
+        ...
+
     def why_not(self) -> str:
         """Return why it cannot be started here (what to install), or an empty text."""
         ...
 
-    def command(self, model: Path, options: dict[str, Any]) -> list[str]:
+    def command(self, model: Path | None, options: dict[str, Any]) -> list[str]:
         """Return the command line; UsageError for an option that it does not have."""
         ...
 
@@ -101,6 +111,11 @@ def why_not(name: str) -> str:
     return _launcher(name).why_not()
 
 
+def version(name: str) -> str:
+    """Return the version of a board's emulator as it was found here, or an empty text."""
+    return _launcher(name).version()
+
+
 @dataclass
 class RunningBoard:
     """An emulated board that runs, until `stop` or the end of a ``with`` block."""
@@ -110,6 +125,13 @@ class RunningBoard:
     facts: dict[str, str]
     process: subprocess.Popen[str]
     _stderr: IO[str] = field(repr=False)
+
+    def go(self) -> None:
+        """Tell the board that its line is open: from now on nothing that it sends is lost."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):  # it has died: the line says so
+                self.process.stdin.write("go\n")
+                self.process.stdin.flush()
 
     def stop(self, timeout: float = 5.0) -> int:
         """End the board and return its exit code."""
@@ -151,7 +173,7 @@ def _first_line(process: subprocess.Popen[str], timeout: float) -> str:
     return lines[0] if lines else ""
 
 
-def start(board: str, model: Path, *, timeout: float = 60.0, **options: Any) -> RunningBoard:
+def start(board: str, model: Path | None, *, timeout: float = 60.0, **options: Any) -> RunningBoard:
     """Start an emulated board with a model in its flash.
 
     Parameters
@@ -159,11 +181,12 @@ def start(board: str, model: Path, *, timeout: float = 60.0, **options: Any) -> 
     board
         Its name.
     model
-        A GGUF file.
+        A GGUF file; None if the image needs none.
     timeout
         Seconds until it must have said where it is.
     **options
-        Of the board; for ``wasm``: n_ctx, ram, flash, transport (``pty``, ``socket``), boot, tap.
+        All boards: n_ctx, transport (``pty``, ``socket``), boot, tap, image (firmware to run instead of the prebuilt
+        one); ``wasm`` and ``host`` also: ram, flash.
 
     Raises
     ------
@@ -176,7 +199,7 @@ def start(board: str, model: Path, *, timeout: float = 60.0, **options: Any) -> 
     reason = launcher.why_not()
     if reason:
         raise errors.DeviceError(f"The board {board!r} cannot be started here: {reason}")
-    command = launcher.command(Path(model), options)
+    command = launcher.command(Path(model) if model is not None else None, options)
     stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - RunningBoard closes it
     process = subprocess.Popen(
         command,
@@ -214,36 +237,8 @@ def _fail(board: str, answer: dict[str, str], process: subprocess.Popen[str], st
     raise errors.DeviceError(f"The board {board!r} did not start (exit code {process.returncode}): {last[0]}")
 
 
-def _python_module(name: str, model: Path, options: dict[str, Any], known: set[str]) -> list[str]:
-    """Return the command line of a board that is a Python module with ``--model`` and options of the same names."""
-    command = [sys.executable, "-m", f"edgeprof.boards.{name}", "--model", str(model)]
-    for key, value in options.items():
-        if key not in known:
-            raise errors.unknown_name(f"option of the board {name}", key, known)
-        if value is not None:
-            command += [f"--{key.replace('_', '-')}", str(value)]
-    return command
+# The boards that come with edgeprof register themselves; whoever adds one does the same.
+from edgeprof.boards import catalog  # noqa: E402
 
-
-class _Wasm:
-    board = Board(
-        name="wasm",
-        core="wasm32",
-        clock="fuel",
-        board_clock_hz=240_000_000,
-        ram_bytes=512 * 1024,
-        flash_bytes=8 * 1024 * 1024,
-        emulator="wasmtime",
-        description="The reference firmware in WebAssembly; a tick is a unit of fuel, about an instruction.",
-    )
-
-    def why_not(self) -> str:
-        import importlib.util
-
-        return "" if importlib.util.find_spec("wasmtime") else "pip install wasmtime."
-
-    def command(self, model: Path, options: dict[str, Any]) -> list[str]:
-        return _python_module("wasm", model, options, {"n_ctx", "ram", "flash", "transport", "boot", "tap"})
-
-
-register(_Wasm())
+for _own in catalog.LAUNCHERS:
+    register(_own)

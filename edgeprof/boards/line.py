@@ -28,6 +28,10 @@ class Line(Protocol):
         """Return when there is somebody: opening a serial port discards what came before."""
         ...
 
+    def go(self) -> None:
+        """End the waiting: whoever started the board says that somebody is there."""
+        ...
+
     def send(self, data: bytes) -> None:
         """Send all of it, waiting for a reader if need be."""
         ...
@@ -49,10 +53,20 @@ class Pty:
             raise DeviceError(f"No pty could be opened ({error}): try the transport 'socket'.") from error
         tty.setraw(self._slave)
         self.url = os.ttyname(self._slave)
+        self._told, self._tell = os.pipe()
 
     def wait(self) -> None:
         """Return when there is somebody."""
-        select.select([self._master], [], [])  # the first request is there: it is read later
+        select.select([self._master, self._told], [], [])  # the first request is there: it is read later
+
+    @property
+    def descriptor(self) -> int:
+        """The board's end."""
+        return self._master
+
+    def go(self) -> None:
+        """End the waiting."""
+        os.write(self._tell, b"g")
 
     def send(self, data: bytes) -> None:
         """Send all of it."""
@@ -77,6 +91,9 @@ class Socket:
     def wait(self) -> None:
         """Return when there is somebody."""
         self._peer()
+
+    def go(self) -> None:
+        """Do nothing: a client that connected is there, and one that did not is waited for."""
 
     def _peer(self) -> socket.socket:
         if self._client is None:

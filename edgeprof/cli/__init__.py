@@ -32,6 +32,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "check every file of a data set against its digests"),
     "recover": ("recover", "close captures that a crash left open"),
     "quantize": ("quantize", "write a GGUF model at another quantization"),
+    "firmware": ("firmware", "build the reference firmware of a board"),
+    "reference": ("reference", "capture the reference data anew, or check that they come out the same"),
     "notebooks": ("notebooks", "copy edgeprof's notebooks into a folder, to work with in JupyterLab"),
 }
 

@@ -1,81 +1,94 @@
-"""Build the firmware of a board: ``python -m edgeprof.firmware.build wasm``.
+"""Build the firmware of a board: ``edgeprof firmware build BOARD``.
 
-The image is a function of the sources, the compiler's version and the flags alone, so a rebuild is identical to the
-last byte. ``prebuilt/manifest.json`` says what the committed images were built from.
+An image is a function of the sources, the compiler's version and the flags alone, so a rebuild is identical to the
+last byte. ``prebuilt/manifest.json`` says what the committed images were built from, and by which compiler.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeprof.errors import DeviceError, UsageError, unknown_name
 from edgeprof.firmware import path
+from edgeprof.firmware.recipes import COMMON, RECIPES, Recipe
+from edgeprof.firmware.uf2 import to_uf2
 
-__all__ = ["Built", "build", "main", "source_digest"]
+__all__ = ["Built", "build", "build_program", "compiler_of", "note", "source_digest", "targets"]
 
 ZIGLANG = "0.17.1"
-"""The version of PyPI's ``ziglang`` that the images are built with. Another one gives another image."""
-
-WASM_STACK = 8192
-
-COMMON = ("-std=c99", "-O3", "-ffp-contract=off", "-fno-builtin", "-g0", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
-
-RECIPES: dict[str, tuple[str, ...]] = {
-    # Plain WebAssembly 1.0: later instructions have changed their price in fuel between versions of wasmtime.
-    "wasm": (
-        "-target",
-        "wasm32-freestanding",
-        "-mcpu=mvp",
-        # Loop strength reduction knows nothing of offsets in loads, and turns each into an addition.
-        "-mllvm",
-        "-disable-lsr",
-        "-nostdlib",
-        f"-DSTACK_BYTES={WASM_STACK}",
-        "-Wl,--no-entry",
-        f"-Wl,-z,stack-size={WASM_STACK}",
-        "-Wl,--strip-all",
-    ),
-}
+"""The version of PyPI's ``ziglang`` that the wasm image is built with. Another one gives another image."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """An image and where it came from, as in ``prebuilt/manifest.json``."""
+    """An image and where it came from, as in ``prebuilt/manifest.json``.
 
+    Attributes
+    ----------
+    target, board
+        What was built (a board, or ``board-variant``), and the board that it is for.
+    files
+        File name to (bytes, SHA-256); the first one is what runs.
+    compiler
+        Its name and version.
+    flags
+        As given to it.
+    source_sha256
+        Of all the sources, see :func:`source_digest`.
+    """
+
+    target: str
     board: str
-    file: str
-    sha256: str
-    bytes: int
+    files: dict[str, tuple[int, str]]
     compiler: str
     flags: tuple[str, ...]
     source_sha256: str
 
     def as_json(self) -> dict[str, object]:
         """Return the entry for the manifest."""
-        return {**vars(self), "flags": list(self.flags)}
+        files = {name: {"bytes": size, "sha256": digest} for name, (size, digest) in self.files.items()}
+        return {**vars(self), "files": files, "flags": list(self.flags)}
 
 
-def _sources(board: str, root: Path) -> list[Path]:
-    folders = (root / "app", root / "llm", root / "ports" / board)
-    return sorted(
-        (file for folder in folders for file in folder.glob("*.c")), key=lambda p: p.relative_to(root).as_posix()
-    )
+def targets() -> list[str]:
+    """Return what can be built: the boards, and variants of their firmware."""
+    return sorted(RECIPES)
 
 
-def source_digest(board: str, root: Path | None = None) -> str:
-    """Return the SHA-256 over the names and contents of all C sources and headers of a board's firmware."""
+def _recipe(target: str) -> Recipe:
+    if target not in RECIPES:
+        raise unknown_name("board to build for", target, RECIPES)
+    return RECIPES[target]
+
+
+def _sources(recipe: Recipe, root: Path) -> list[Path]:
+    """Return what makes the reference firmware of a board."""
+    found = [file for folder in ("app", "llm") for file in (root / folder).glob("*.c")]
+    found += [root / "ports" / "reference.c"]
+    return sorted(found, key=lambda p: p.relative_to(root).as_posix()) + _port_sources(recipe, root)
+
+
+def _port_sources(recipe: Recipe, root: Path) -> list[Path]:
+    ports = root / "ports"
+    own = sorted(f for f in (ports / recipe.board).iterdir() if f.suffix in {".c", ".S"})
+    return own + [ports / name for name in recipe.shared]
+
+
+def source_digest(target: str, root: Path | None = None) -> str:
+    """Return the SHA-256 over the names and contents of all sources and headers of a board's firmware."""
     base = path() if root is None else root
-    folders = (base / "include", base / "app", base / "llm", base / "ports" / board)
+    folders = (base / "include", base / "app", base / "llm", base / "ports", base / "ports" / _recipe(target).board)
     files = sorted(
-        (f for folder in folders for f in folder.iterdir() if f.suffix in {".c", ".h", ".s", ".ld"}),
+        (f for folder in folders for f in folder.iterdir() if f.suffix in {".c", ".h", ".S", ".ld"}),
         key=lambda p: p.relative_to(base).as_posix(),
     )
     digest = hashlib.sha256()
@@ -85,7 +98,27 @@ def source_digest(board: str, root: Path | None = None) -> str:
     return digest.hexdigest()
 
 
-def _compiler() -> str:
+def compiler_of(target: str) -> str:
+    """Return name and version of the compiler that builds a target here.
+
+    Raises
+    ------
+    UsageError
+        It is not installed; the message says how to install it.
+    """
+    recipe = _recipe(target)
+    if recipe.compiler == "ziglang":
+        return _ziglang()
+    if not shutil.which(recipe.compiler):
+        raise UsageError(
+            f"Building {target} needs {recipe.compiler}, which is not on PATH. Debian: apt-get install "
+            f"{recipe.package}. Running it does not: the images are part of edgeprof."
+        )
+    said = subprocess.run([recipe.compiler, "-dumpfullversion"], capture_output=True, text=True, check=False)
+    return f"{Path(recipe.compiler).name} {said.stdout.strip() or 'of unknown version'}"
+
+
+def _ziglang() -> str:
     try:
         version = importlib.metadata.version("ziglang")
     except importlib.metadata.PackageNotFoundError:
@@ -100,53 +133,100 @@ def _compiler() -> str:
     return f"ziglang {version}"
 
 
-def build(board: str, out: Path, root: Path | None = None) -> Built:
-    """Compile and link the firmware of a board.
+def _compile(recipe: Recipe, target: str, sources: Sequence[str], out: Path, cwd: Path, defines: Sequence[str]) -> None:
+    front = [sys.executable, "-m", "ziglang", "cc"] if recipe.compiler == "ziglang" else [recipe.compiler]
+    linker = ["-L", str(path("ports")), "-T", str(path("ports", recipe.board, "link.ld"))] if recipe.bare else []
+    command = [*front, *COMMON, *recipe.flags, *defines, *linker, "-o", str(out), *sources, *recipe.libraries]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DeviceError(f"The firmware of {target} was not built: {done.stderr.strip()[-2000:]}")
+
+
+def build_program(target: str, sources: Sequence[Path], out: Path, *, defines: Sequence[str] = ()) -> Path:
+    """Compile and link a program with a board's port (``ports/board.h``), and nothing else.
 
     Parameters
     ----------
-    board
-        Which one; see ``RECIPES``.
+    target
+        One of :func:`targets`.
+    sources
+        C files; one has ``int main(void)``.
     out
-        The image to write.
+        The image to write: ELF, or WebAssembly for ``wasm``.
+    defines
+        Further options for the compiler, such as ``-DNAME=1``.
+
+    Raises
+    ------
+    UsageError
+        There is no such board, or its compiler is missing.
+    DeviceError
+        It does not compile; the message has the compiler's words.
+    """
+    recipe, root = _recipe(target), path().resolve()
+    compiler_of(target)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    names = [str(file.resolve()) for file in [*sources, *_port_sources(recipe, root)]]
+    # Bare ports are linked by name: what a program does not use is dropped.
+    _compile(recipe, target, names, out.resolve(), root, [f"-I{root / 'include'}", f"-I{root / 'ports'}", *defines])
+    return out
+
+
+def build(target: str, out: Path, root: Path | None = None) -> Built:
+    """Compile and link the reference firmware of a board.
+
+    Parameters
+    ----------
+    target
+        Which one; see :func:`targets`.
+    out
+        The folder for its images: ELF and BIN (UF2 for the RP2040), or WebAssembly.
     root
         The firmware's folder, if it is not the installed one.
+
+    Raises
+    ------
+    UsageError
+        There is no such board, or its compiler is missing.
+    DeviceError
+        It does not compile.
     """
-    if board not in RECIPES:
-        raise unknown_name("board to build for", board, RECIPES)
+    recipe = _recipe(target)
     base = (path() if root is None else root).resolve()
-    compiler = _compiler()
-    flags = (*RECIPES[board][:2], *COMMON, *RECIPES[board][2:])
-    define = f'-DEDGEPROF_COMPILER="{compiler} (" __VERSION__ ")"'
-    names = [file.relative_to(base).as_posix() for file in _sources(board, base)]
+    compiler = compiler_of(target)
+    define = f'-DEDGEPROF_COMPILER="{compiler}"'
+    names = [file.relative_to(base).as_posix() for file in _sources(recipe, base)]
     out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    files = {}
     with tempfile.TemporaryDirectory() as folder:
-        image = Path(folder) / "image"
-        command = [sys.executable, "-m", "ziglang", "cc", *flags, define, "-o", str(image), *names]
-        done = subprocess.run(command, cwd=base, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise DeviceError(f"The firmware of {board} was not built: {done.stderr.strip()[-2000:]}")
-        content = image.read_bytes()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(content)
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Built(board, out.name, sha256, len(content), compiler, (*flags, define), source_digest(board, base))
+        image = Path(folder) / f"{target}.{'wasm' if recipe.compiler == 'ziglang' else 'elf'}"
+        _compile(recipe, target, names, image, base, [define])
+        made = [image, *_flat(recipe, image)]
+        for file in made:
+            content = file.read_bytes()
+            (out / file.name).write_bytes(content)
+            files[file.name] = (len(content), hashlib.sha256(content).hexdigest())
+    flags = (*COMMON, *recipe.flags, define)
+    return Built(target, recipe.board, files, compiler, flags, source_digest(target, base))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Build one board's firmware into ``prebuilt/`` (or ``--out``) and note it in the manifest beside it."""
-    parser = argparse.ArgumentParser(prog="python -m edgeprof.firmware.build", description=__doc__)
-    parser.add_argument("board", choices=sorted(RECIPES))
-    parser.add_argument("--out", type=Path, default=path("prebuilt"), help="folder for the image and manifest.json")
-    args = parser.parse_args(argv)
-    built = build(args.board, args.out / f"{args.board}.wasm")
-    manifest = args.out / "manifest.json"
+def _flat(recipe: Recipe, image: Path) -> list[Path]:
+    """Return the image as a flasher takes it: the bytes of the flash alone, or UF2."""
+    if not recipe.bare:
+        return []
+    flat = image.with_suffix(".bin")
+    objcopy = recipe.compiler.removesuffix("gcc") + "objcopy"
+    subprocess.run([objcopy, "-O", "binary", str(image), str(flat)], check=True)
+    if recipe.uf2_family is None:
+        return [flat]
+    uf2 = image.with_suffix(".uf2")
+    uf2.write_bytes(to_uf2(flat.read_bytes(), recipe.flash_start, recipe.uf2_family))
+    return [uf2]
+
+
+def note(built: Built, manifest: Path) -> None:
+    """Write what was built into a manifest beside it."""
     entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
-    entries[built.board] = built.as_json()
+    entries[built.target] = built.as_json()
     manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{args.out / built.file}: {built.bytes} bytes, SHA-256 {built.sha256}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,73 @@
+"""The board ``host``: the firmware compiled for this machine. Its clock is time, in nanoseconds, and really noisy.
+
+It is compiled when it is first used, and kept in the user's cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from edgeprof.boards import emulators
+from edgeprof.boards.line import Line, Pty
+from edgeprof.boards.process import Started, base_facts, read_model
+from edgeprof.boards.process import main as process_main
+from edgeprof.boards.wasm import check_model
+from edgeprof.errors import DeviceError
+
+__all__ = ["main", "program"]
+
+
+def program() -> Path:
+    """Return the firmware as a program of this machine, compiled if its sources have changed."""
+    from edgeprof.firmware.build import build, compiler_of, source_digest
+
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "edgeprof" / f"host-{source_digest('host')[:12]}-{compiler_of('host').replace(' ', '-')}"
+    if not (folder / "host.elf").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            build("host", Path(made))
+            folder.mkdir(exist_ok=True)
+            os.replace(Path(made) / "host.elf", folder / "host.elf")  # two that compile at once do no harm
+            (folder / "host.elf").chmod(0o755)
+    return folder / "host.elf"
+
+
+def _start(args: argparse.Namespace, line: Line) -> Started:
+    found = emulators.compiler()
+    if found.problem and not args.image:
+        raise DeviceError(f"The board 'host' cannot be started here: {found.problem}")
+    if not isinstance(line, Pty) or args.tap:
+        raise DeviceError("The board 'host' has a pty only, and no tap.")
+    model = read_model(args.model, "host")
+    check_model(model, args.model, "host")
+    image = args.image or program()
+    firmware = image.read_bytes()
+    fd = line.descriptor
+    numbers = [args.ram, args.flash, len(firmware), args.n_ctx, args.boot]
+    command = [str(image), str(fd), str(args.model or ""), *map(str, numbers)]
+    children: list[subprocess.Popen[bytes]] = []
+
+    def run() -> None:
+        child = subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL)
+        children.append(child)
+        raise DeviceError(f"it ended with code {child.wait()}")
+
+    def end() -> None:
+        for child in children:
+            child.kill()
+
+    return Started(line, base_facts(firmware, model), run, end)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the board; return an exit code if it could not be started."""
+    return process_main("host", _start, argv, sizes=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

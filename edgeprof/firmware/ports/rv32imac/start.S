@@ -1,0 +1,7 @@
+    .section .start, "ax"
+    .global _start
+_start:
+    la sp, link_stack_top
+    call bare_start
+    call main
+1:  j 1b
