@@ -193,7 +193,7 @@ def hygiene(session: nox.Session) -> None:
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
     session.run("zizmor", "--offline", "--no-progress", ".github")
-    session.run("shellcheck", ".ci/run")
+    session.run("shellcheck", ".ci/run", ".ci/install")
     session.run("hadolint", "Dockerfile")
 
 
@@ -282,10 +282,30 @@ def notebooks_session(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[::-1], tags=["ci"])
 def tests(session: nox.Session) -> None:
-    """Run the unit, contract, integration and notebook tests, slow ones included."""
+    """Run the unit, contract, integration and notebook tests, slow ones included; emulators on the first Python only."""
     matrix(session)
     install(session, "test", "firmware")
-    pytest(session, *folders("unit", "contract", "integration", "notebooks"))
+    usual = PROJECT["tool"]["pytest"]["ini_options"]["addopts"][-1].removeprefix("-m=")
+    only = () if session.python == PYTHONS[0] else ("-m", f"{usual} and not emulators")
+    pytest(session, *only, *folders("unit", "contract", "integration", "notebooks"))
+
+
+@nox.session(tags=["ci"])
+def reference(session: nox.Session) -> None:
+    """Capture the reference data anew on every emulated board, and compare each device column."""
+    install(session)
+    capture_reference(session)
+
+
+def capture_reference(session: nox.Session, *more: str) -> None:
+    """Capture what can be captured here, and note which boards cannot be started."""
+    listed = json.loads(session.run("edgeprof", "boards", "--json", silent=True) or "[]")
+    known = listed if isinstance(listed, list) else listed["boards"]
+    usable = [board["name"] for board in known if board["usable"] and board["name"] != "host"]
+    for board in known:
+        if not board["usable"]:
+            not_run(session, f"reference data of {board['name']}", board["why_not"])
+    session.run("edgeprof", "reference", "build", "--check", *more, *(f"--board={name}" for name in usable))
 
 
 # ---- the nightly tier ----
@@ -296,6 +316,13 @@ def nightly(session: nox.Session) -> None:
     """Run the tests that take minutes."""
     install(session, "test", "firmware")
     pytest(session, "-m", "nightly", "tests")
+
+
+@nox.session(name="reference-nightly", tags=["nightly"])
+def reference_nightly(session: nox.Session) -> None:
+    """Capture all reference data anew, floats on cores without floating point included."""
+    install(session)
+    capture_reference(session, "--nightly")
 
 
 @nox.session(tags=["ci"])

@@ -16,10 +16,21 @@ if TYPE_CHECKING:
     from edgeprof.budget import memory_budget
     from edgeprof.comparison import Comparison, compare
     from edgeprof.metrics import measure
+    from edgeprof.stage_profile import stage_shares
     from edgeprof.store import Dataset
     from edgeprof.store import open_dataset as open  # noqa: A004
 
-__all__ = ["Comparison", "Dataset", "__version__", "compare", "measure", "memory_budget", "open", "reference"]
+__all__ = [
+    "Comparison",
+    "Dataset",
+    "__version__",
+    "compare",
+    "measure",
+    "memory_budget",
+    "open",
+    "reference",
+    "stage_shares",
+]
 
 # Loaded when first used: importing edgeprof costs next to nothing, and the capturing processes never load pandas.
 _LAZY = {
@@ -29,6 +40,7 @@ _LAZY = {
     "Comparison": ("edgeprof.comparison", "Comparison"),
     "measure": ("edgeprof.metrics", "measure"),
     "memory_budget": ("edgeprof.budget", "memory_budget"),
+    "stage_shares": ("edgeprof.stage_profile", "stage_shares"),
 }
 
 

@@ -57,6 +57,8 @@ class Source:
         Digest of a firmware image to its parts, as :func:`edgeprof.sections.as_columns` has them.
     opened
         Called when the port is open: from now on nothing that the board sends is lost.
+    last_words
+        Returns what is known of why the board went away, as for an emulated one.
     """
 
     url: str
@@ -66,6 +68,7 @@ class Source:
     vocab: dict[str, list[str]] = field(default_factory=dict)
     sections: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     opened: Callable[[], None] | None = None
+    last_words: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +242,13 @@ def capture(
             _drop_if_empty(folder)
         raise error
     outcomes = {s.name: t.outcome for s, t in zip(sources, talks, strict=True) if t.outcome is not None}
-    failed = {s.name: t.error for s, t in zip(sources, talks, strict=True) if t.error is not None}
+    failed = {s.name: _why(s, t.error) for s, t in zip(sources, talks, strict=True) if t.error is not None}
     return CaptureResult(name, folder, outcomes, failed)
+
+
+def _why(source: Source, error: str) -> str:
+    said = source.last_words() if source.last_words else ""
+    return f"{error}. {said}" if said else error
 
 
 def _drop_if_empty(folder: Path) -> None:
@@ -258,7 +266,17 @@ def _conversation(
     def advance(n: int) -> None:
         progress.jobs_done += n
 
-    talk = converse(jobs, name=source.name, idle_seconds=idle_seconds, advance=advance) if jobs else None
+    talk = (
+        converse(
+            jobs,
+            name=source.name,
+            idle_seconds=idle_seconds,
+            advance=advance,
+            last_request=secrets.randbelow(0xFFFF),
+        )
+        if jobs
+        else None
+    )
     return Conversation(folder, port, talk, send, progress)
 
 

@@ -104,8 +104,9 @@ def _cost(ratio: float, judged: str) -> str:
 
 
 def compare(
-    dataset: Dataset, by: str | Sequence[str] = "quant", *, baseline: str | Mapping[str, str] | None = None
-) -> Comparison:
+    dataset: Dataset, by: str | Sequence[str] = "quant", *, baseline: str | Mapping[str, str] | None = None,
+    board: str | None = None,
+) -> Comparison:  # fmt: skip
     """Compare groups of runs.
 
     Parameters
@@ -118,6 +119,8 @@ def compare(
         What the others are compared with: a value of the first column of ``by`` that is not the board or the model, or
         column to value. By default, on each board, the group with the most bits per weight (the first by name where
         several have them).
+    board
+        Only this board's runs; all by default.
 
     Raises
     ------
@@ -128,6 +131,10 @@ def compare(
     """
     columns = [by] if isinstance(by, str) else list(by)
     runs = dataset.runs
+    if board is not None:
+        if board not in set(runs["board"].dropna()):
+            raise unknown_name("board in this data set", board, set(runs["board"].dropna()))
+        runs = runs[runs["board"] == board]
     for column in columns:
         if column not in runs.columns:
             raise unknown_name("column of runs", column, runs.columns)

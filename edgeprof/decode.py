@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from edgeprof import wire
 from edgeprof.decode_state import Group, OpenRun, PortState, Rows
+from edgeprof.read_times import ReadTimes
 from edgeprof.records import (
     event_columns,
     memory_columns,
     power_columns,
     stage_columns,
     token_columns,
-    unknown_where,
 )
 from edgeprof.run_row import run_row
 
@@ -45,26 +45,13 @@ class _Port:
         reads: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     ) -> None:
         self.state, self.capture_id, self.port, self.facts = state, capture_id, port, facts
-        self.read_offsets, self.read_ns = reads
+        self.times = ReadTimes(*reads)
         self.rows = Rows()
         self.tokens: list[tuple[wire.Frame, int]] = []
         self.power: list[tuple[wire.Frame, int]] = []
         self.power_of: tuple[str | None, Group] = (None, ("", "", ""))
         self.waiting: list[wire.Piece] = []
         self.begun: wire.Frame | None = None
-
-    # -- host time ---------------------------------------------------------------------------------------
-    def hosts_ns(self, ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return when the host had the bytes before these stream offsets, -1 where it is not known."""
-        if not len(self.read_ns):
-            return np.full(len(ends), -1, np.int64)
-        at = np.searchsorted(self.read_offsets, ends, side="left") - 1
-        return np.where(at >= 0, self.read_ns[at], -1)
-
-    def host_ns(self, end: int) -> int | None:
-        """Return when the host had the byte before one stream offset."""
-        ns = int(self.hosts_ns(np.array([end], np.int64))[0])
-        return ns if ns >= 0 else None
 
     # -- pieces ------------------------------------------------------------------------------------------
     def take(self, piece: wire.Piece) -> None:
@@ -137,14 +124,13 @@ class _Port:
                 lines.append(text)
                 ends.append(min(at, piece.start + len(piece.data)))
         if lines:
-            t_host = self.hosts_ns(np.array(ends, np.int64))
             self.rows.add(
                 "logs",
                 self.group(self.state.run),
                 {
                     "run_id": self.run_id(self.state.run),
                     "port": self.port,
-                    "t_host_ns": unknown_where(t_host, t_host < 0),
+                    "t_host_ns": self.times.column(ends),
                     "text": lines,
                 },
             )
@@ -203,7 +189,7 @@ class _Port:
         elif frame.type == wire.Type.POWER:
             self.take_power(run, frame, end)
         elif frame.type == wire.Type.EVENT:
-            at = {"port": self.port, "start": [self.host_ns(end)] * frame.n}
+            at = {"port": self.port, "start": [self.times.one(end)] * frame.n}
             self.add("events", run, at | event_columns(frame, run.t_begin))
         elif frame.type == wire.Type.RUN_END:
             self.end(run, frame)
@@ -250,7 +236,7 @@ class _Port:
         self.happened("reset", end, f"boot {self.state.boot} ended, boot {frame.boot} began", None)
 
     def happened(self, kind: str, end: int, detail: str, run: OpenRun | None) -> None:
-        columns = {"port": self.port, "kind": [kind], "start": [self.host_ns(end)], "detail": [detail]}
+        columns = {"port": self.port, "kind": [kind], "start": [self.times.one(end)], "detail": [detail]}
         self.rows.add("events", self.group(run), {"run_id": self.run_id(run)} | columns)
 
     # -- runs --------------------------------------------------------------------------------------------
@@ -271,11 +257,9 @@ class _Port:
         if not self.tokens:
             return
         frames = [frame for frame, _ in self.tokens]
-        ends = np.array([end for _, end in self.tokens], np.int64)
-        t_host = np.repeat(self.hosts_ns(ends), [frame.n for frame in frames])
-        columns = token_columns(frames, run.t_begin) | {"t_host_ns": unknown_where(t_host, t_host < 0)}
+        columns = token_columns(frames, run.t_begin) | {"t_host_ns": self.times.of_frames(self.tokens)}
         self.add("tokens", run, columns)
-        run.passes += len(t_host)
+        run.passes += sum(frame.n for frame in frames)
         self.tokens = []
 
     def take_power(self, run: OpenRun | None, frame: wire.Frame, end: int) -> None:
@@ -292,14 +276,12 @@ class _Port:
         """Turn the gathered samples into rows, all at once."""
         if not self.power:
             return
-        frames = [frame for frame, _ in self.power]
-        ends = np.array([end for _, end in self.power], np.int64)
-        self.power = []
         run_id, group = self.power_of
-        t_host = np.repeat(self.hosts_ns(ends), [frame.n for frame in frames])
         t_begin = self.state.run.t_begin if self.state.run and run_id else None
-        columns = power_columns(frames, t_begin) | {"port": self.port, "t_host_ns": unknown_where(t_host, t_host < 0)}
-        self.rows.add("power", group, {"run_id": run_id} | columns)
+        columns = power_columns([frame for frame, _ in self.power], t_begin)
+        columns |= {"run_id": run_id, "port": self.port, "t_host_ns": self.times.of_frames(self.power)}
+        self.rows.add("power", group, columns)
+        self.power = []
 
     def close(self, run: OpenRun, status: str | None, totals: Mapping[str, int] | None) -> None:
         """Write the row of a run that is over, and forget it."""

@@ -34,7 +34,9 @@ class Generation:
 class Evaluation:
     """A text to score, in windows of the context's length.
 
-    ``tokens`` are those of the whole text, without BOS. ``max_windows`` of 0 is all of it.
+    ``tokens`` are those of the whole text, without BOS. ``max_windows`` of 0 is all of it. With ``probe`` only so many
+    tokens from the text's beginning are asked for, in one window, and none counts for the perplexity: their NLLs are
+    there to be held against another board's.
     """
 
     prompt_id: str
@@ -42,6 +44,11 @@ class Evaluation:
     tokens: Sequence[int]
     bos_id: int
     max_windows: int = 0
+    probe: int = 0
+
+    def first_scored(self, n_ctx: int) -> int:
+        """Return the first position of a window that counts: the second half does, of a probe nothing."""
+        return self.probe or n_ctx // 2
 
     def windows(self, n_ctx: int) -> list[list[int]]:
         """Return the windows: each BOS and then n_ctx - 1 tokens of the text.
@@ -50,6 +57,8 @@ class Evaluation:
         gives way to BOS, and what is left at the end is not used.
         """
         whole = [self.bos_id, *self.tokens]
+        if self.probe:
+            return [whole[: self.probe + 1]] if self.probe <= min(n_ctx, len(self.tokens)) else []
         count = len(whole) // n_ctx
         if self.max_windows:
             count = min(count, self.max_windows)
@@ -86,8 +95,8 @@ def prompt_row(job: Job) -> dict[str, str]:
 class _Requests:
     """Request ids, 1 to 65535 and round again."""
 
-    def __init__(self) -> None:
-        self.last = 0
+    def __init__(self, last: int) -> None:
+        self.last = last
 
     def next(self) -> int:
         self.last = self.last % 0xFFFF + 1
@@ -104,7 +113,12 @@ def _run_end(frame: wire.Frame) -> bool:
 
 
 def converse(
-    jobs: Sequence[Job], *, name: str, idle_seconds: float = 60.0, advance: Callable[[int], None] | None = None
+    jobs: Sequence[Job],
+    *,
+    name: str,
+    idle_seconds: float = 60.0,
+    advance: Callable[[int], None] | None = None,
+    last_request: int = 0,
 ) -> Generator[Ask, wire.Frame | None, Outcome]:
     """Have a board do the jobs, one after the other.
 
@@ -118,13 +132,16 @@ def converse(
         How long a board may say nothing in the middle of a job.
     advance
         Called with the number of windows or prompts that were finished.
+    last_request
+        The id before the first one. A board takes a request with the id that it answered last for a repetition, so
+        two conversations with it should not begin alike.
 
     Raises
     ------
     DeviceError
         The board does not answer, or stopped in the middle of a job.
     """
-    ids, outcome = _Requests(), Outcome()
+    ids, outcome = _Requests(last_request), Outcome()
     request = ids.next()
     hello = yield Ask(wire.hello_request(request), lambda f: f.type == wire.Type.HELLO, HELLO_SECONDS, HELLO_TRIES)
     if hello is None:
@@ -164,6 +181,12 @@ def _score(
 ) -> Generator[Ask, wire.Frame | None, None]:  # fmt: skip
     said = outcome.hello.get("n_ctx", "")
     n_ctx = int(said) if said.isascii() and said.isdigit() else 0
+    if n_ctx < 2 and outcome.hello.get("fits") == "0":
+        # Of a model of which a part is missing the board knows nothing: asked for the least, it says what does not fit.
+        request = ids.next()
+        frame = wire.score_request(request, 0, 1, [job.bos_id, *job.tokens[:1]], 0, label=job.prompt_id)
+        if _refused((yield Ask(frame, _answers(request), idle, REPLY_TRIES)), job, outcome, name):
+            return
     if n_ctx < 2:
         raise DeviceError(f"{name} did not say its context length (n_ctx) in HELLO, which scoring needs.")
     windows = job.windows(n_ctx)
@@ -183,7 +206,7 @@ def _score(
 
     for number, window in enumerate(windows):
         request = ids.next()
-        frame = wire.score_request(request, number, len(windows), window, n_ctx // 2, label=job.prompt_id)
+        frame = wire.score_request(request, number, len(windows), window, job.first_scored(n_ctx), label=job.prompt_id)
         reply = yield Ask(frame, watching(_answers(request)), idle, REPLY_TRIES)
         if _refused(reply, job, outcome, name):
             return

@@ -17,15 +17,16 @@ _IDENTITY = ["board", "model", "quant", "kind", "prompt_id"]
 _ROWS = {"tokens": ["window", "position"], "stages": ["position"], "memory": ["ticks"]}
 
 
-def differences(a: Dataset, b: Dataset) -> list[str]:
+def differences(a: Dataset, b: Dataset, *, subset: bool = False) -> list[str]:
     """Return, in words, where the device columns of two data sets differ; an empty list if nowhere.
 
     Runs are matched by board, model, quantization, kind and prompt, and by order among those alike; when they were
-    captured, and in which order, does not matter.
+    captured, and in which order, does not matter. With ``subset`` it does not count what only ``b`` has.
     """
     runs_a, runs_b = (_named(d.runs) for d in (a, b))
     found = [f"only in {a.path}: {name}" for name in sorted(set(runs_a.index) - set(runs_b.index))]
-    found += [f"only in {b.path}: {name}" for name in sorted(set(runs_b.index) - set(runs_a.index))]
+    if not subset:
+        found += [f"only in {b.path}: {name}" for name in sorted(set(runs_b.index) - set(runs_a.index))]
     both = runs_a.index.intersection(runs_b.index)
     found += _differing("runs", runs_a.loc[both, device_columns("runs")], runs_b.loc[both, device_columns("runs")])
     for table, order in _ROWS.items():

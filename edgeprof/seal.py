@@ -89,7 +89,7 @@ def decode_tail(
         end = journal.stream_end(capture, port) if final else journal.indexed_end(capture, port)
         index = journal.read_index(capture, port, state.offset)
         reads = np.array(index, np.int64).reshape(-1, 2)
-        timed_out = any(e["kind"] == "timeout" and e.get("port") == port for e in events)
+        timed_out = any(e["kind"] in ("timeout", "disconnected") and e.get("port") == port for e in events)
         part, new = decode_port(
             journal.read_from(capture, port, state.offset, end),
             state,

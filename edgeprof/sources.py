@@ -26,9 +26,19 @@ def model_facts(model: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
     return {"model_sha256": info.sha256, "bits_per_weight": info.bits_per_weight}, {info.sha256: read_vocab(model)}
 
 
-def evaluation(text_file: Path, model: Path, *, max_windows: int = 0) -> Evaluation:
-    """Return the job of scoring a text file, tokenized with the model's own tokenizer."""
-    from edgeprof.modelfile import read_model_info
+def evaluation(text_file: Path, model: Path, *, max_windows: int = 0, probe: int = 0) -> Evaluation:
+    """Return the job of scoring a text file, tokenized with the model's own tokenizer.
+
+    Parameters
+    ----------
+    text_file, model
+        The text, and the GGUF whose tokenizer it is cut with.
+    max_windows
+        At most so many windows; 0 is all of them.
+    probe
+        If not 0: only so many tokens of its beginning, to be held against another board's.
+    """
+    from edgeprof.modelfile import read_model_info, read_vocab
     from edgeprof.tokenizer import encode
 
     try:
@@ -41,6 +51,10 @@ def evaluation(text_file: Path, model: Path, *, max_windows: int = 0) -> Evaluat
         raise ModelError(f"{model} has no BOS token, which the perplexity protocol begins every window with.")
     if tokens[:1] == [info.bos_id]:
         tokens = tokens[1:]
+    if probe:
+        pieces = read_vocab(model)
+        start = "".join(pieces[t] for t in tokens[:probe]).replace("\u2581", " ").strip()
+        return Evaluation(f"{text_file.stem}-first-{probe}", start, tokens[:probe], info.bos_id, probe=probe)
     return Evaluation(text_file.stem, text, tokens, info.bos_id, max_windows)
 
 
@@ -102,6 +116,7 @@ def open_sources(
                 running = stack.enter_context(boards.start(url, model, image=image))
                 source = replace(
                     source, url=running.url, name=url, facts=facts | running.facts, opened=running.go,
+                    last_words=running.last_words,
                     sections=sections or _own_sections(url, running.facts.get("firmware_sha256")),
                 )  # fmt: skip
             elif "://" not in url and "/" not in url and "\\" not in url and not url.upper().startswith("COM"):

@@ -41,6 +41,8 @@ class Plan:
     n_generate: int = 64
     eval_file: Path | None = None
     eval_windows: int = 0
+    probe: int = 0
+    keep_wire: str = "all"
     repeats: int = 1
     seed: int = 1
 
@@ -56,8 +58,8 @@ class Cell:
     key: str
 
 
-_KEYS = {"boards", "model", "prompts", "prompt", "n_generate", "eval", "repeats", "seed"}
-_PARTS = {"model": {"file", "quants", "keep"}, "prompt": {"id", "text"}, "eval": {"file", "windows"}}
+_KEYS = {"boards", "model", "prompts", "prompt", "n_generate", "eval", "repeats", "seed", "keep_wire"}
+_PARTS = {"model": {"file", "quants", "keep"}, "prompt": {"id", "text"}, "eval": {"file", "windows", "probe"}}
 
 
 def load_plan(path: Path) -> Plan:
@@ -104,6 +106,12 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
+def _one_of(value: Any, *known: str) -> str:
+    if value not in known:
+        raise unknown_name("value of keep_wire", str(value), known)
+    return str(value)
+
+
 def _plan(data: dict[str, Any], here: Path) -> Plan:
     for name in _list(data["boards"]):
         boards.get(name)
@@ -119,6 +127,8 @@ def _plan(data: dict[str, Any], here: Path) -> Plan:
         n_generate=int(data.get("n_generate", 64)),
         eval_file=here / text["file"] if text else None,
         eval_windows=int(text.get("windows", 0)),
+        probe=int(text.get("probe", 0)),
+        keep_wire=_one_of(data.get("keep_wire", "all"), "all", "none"),
         repeats=int(data.get("repeats", 1)),
         seed=int(data.get("seed", 1)),
     )
@@ -163,7 +173,7 @@ def make_models(plan: Plan, folder: Path) -> list[tuple[Path, str]]:
 def cells(plan: Plan, models: list[tuple[Path, str]]) -> list[Cell]:
     """Return the sweep's cells in random, seeded order."""
     text = file_sha256(plan.eval_file) if plan.eval_file else None
-    what = json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, text])
+    what = json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, plan.probe, text])
     found = []
     for board in plan.boards:
         for model, quant in models:
@@ -248,7 +258,7 @@ def _capture_cell(
 ) -> str | None:  # fmt: skip
     todo: list[Job] = [Generation(label, text, plan.n_generate) for label, text in plan.prompts]
     if plan.eval_file is not None:
-        todo.append(evaluation(plan.eval_file, cell.model, max_windows=plan.eval_windows))
+        todo.append(evaluation(plan.eval_file, cell.model, max_windows=plan.eval_windows, probe=plan.probe))
     random.Random(f"{plan.seed} {cell.key}").shuffle(todo)
 
     def progress(ports: list[Progress]) -> None:
@@ -259,7 +269,9 @@ def _capture_cell(
 
     try:
         with open_sources([cell.board], cell.model, tags={"repeat": str(cell.repeat)}) as sources:
-            result = capture(sources, out, todo, on_progress=progress, header={"cell": cell.key})
+            result = capture(
+                sources, out, todo, on_progress=progress, header={"cell": cell.key}, keep_wire=plan.keep_wire
+            )
     except DeviceError as error:
         return str(error)
     if on_progress:

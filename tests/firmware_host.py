@@ -7,7 +7,7 @@ import shutil
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,9 @@ class Host:
 
 
 @contextmanager
-def board(model: Path, **options: object) -> Iterator[Host]:
-    """Start the wasm board with a model and talk to it."""
-    with boards.start("wasm", model, **options) as running:
+def board(model: Path | None, name: str = "wasm", **options: object) -> Iterator[Host]:
+    """Start a board with a model and talk to it."""
+    with boards.start(name, model, **options) as running:
         host = Host(running.url)
         try:
             yield host
@@ -135,6 +135,41 @@ def tool(name: str) -> str:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+    return found
+
+
+def needs_board(name: str) -> None:
+    """Skip the test where a board cannot be started; what is missing is said."""
+    if reason := boards.why_not(name):
+        pytest.skip(f"needs for the board {name}: {reason}")
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process started and that are alive."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent = file.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                found.append(int(file.parent.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], Any], what: str, timeout: float = 30) -> Any:
+    """Wait for something to be true, and return it."""
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError(what)
+        time.sleep(0.02)
     return found
 
 

@@ -133,6 +133,14 @@ class RunningBoard:
                 self.process.stdin.write("go\n")
                 self.process.stdin.flush()
 
+    def last_words(self) -> str:
+        """Return what its process has said so far, such as why the emulator ended."""
+        position = self._stderr.tell()
+        self._stderr.seek(0)
+        said = self._stderr.read().strip()
+        self._stderr.seek(position)
+        return said
+
     def stop(self, timeout: float = 5.0) -> int:
         """End the board and return its exit code."""
         if self.process.stdin is not None and not self.process.stdin.closed:

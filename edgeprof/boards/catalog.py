@@ -20,8 +20,9 @@ __all__ = ["LAUNCHERS"]
 KIB, MIB = 1024, 1024 * 1024
 _QEMU = {
     "macos": "brew install qemu",
-    "conda": "conda install -c conda-forge qemu",
+    "conda": "# not available (conda-forge has QEMU for user programs only): use your system's",
 }
+_RP2040JS = "npm install --global rp2040js@1.4.1"
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ def _boards() -> list[_Own]:
                 emulator="rp2040js",
                 description="Raspberry Pi Pico in rp2040js; a tick is a cycle of the core, no waits for the flash.",
                 install={
-                    "debian": "apt-get install nodejs npm && npm install --global rp2040js",
-                    "macos": "brew install node && npm install --global rp2040js",
-                    "conda": "conda install -c conda-forge nodejs && npm install --global rp2040js",
+                    "debian": f"apt-get install nodejs npm && {_RP2040JS}",
+                    "macos": f"brew install node && {_RP2040JS}",
+                    "conda": f"conda install -c conda-forge nodejs && {_RP2040JS}",
                 },
             ),
             emulators.rp2040js,
@@ -117,7 +118,7 @@ def _boards() -> list[_Own]:
                 flash_bytes=4 * MIB,
                 emulator="QEMU",
                 description="The instruction set of an ESP32-C3 in QEMU (virt), with its sizes; not the chip.",
-                install={"debian": "apt-get install qemu-system-misc", **_QEMU},
+                install={"debian": "apt-get install qemu-system-misc  # Debian 13: qemu-system-riscv", **_QEMU},
             ),
             lambda: emulators.qemu("riscv32"),
         ),
@@ -148,7 +149,7 @@ def _boards() -> list[_Own]:
                 install={
                     "debian": "apt-get install gcc",
                     "macos": "xcode-select --install",
-                    "conda": "conda install gcc",
+                    "conda": "# not available: use your system's compiler",
                 },
             ),
             emulators.compiler,

@@ -74,14 +74,14 @@ def _node_modules(node: str) -> list[Path]:
 
 def rp2040js() -> Found:
     """Return the npm package rp2040js; ``path`` is its folder."""
-    cure = "npm install --global rp2040js (or set NODE_PATH to the node_modules that has it)."
+    cure = "npm install --global rp2040js@1.4.1 (or set NODE_PATH to the node_modules that has it)."
     node = shutil.which("node")
     if node is None:
         return Found(problem=f"node is not on PATH. Debian: apt-get install nodejs npm; then {cure}")
     for folder in _node_modules(node):
         try:
-            version = json.loads((folder / "rp2040js" / "package.json").read_text(encoding="utf-8"))["version"]
-        except (OSError, ValueError, KeyError):
+            version = str(json.loads((folder / "rp2040js" / "package.json").read_text(encoding="utf-8"))["version"])
+        except (OSError, ValueError, KeyError, TypeError):
             continue
         return Found(str(folder / "rp2040js"), version, _too_old("rp2040js", version, OLDEST_RP2040JS, cure))
     return Found(problem=f"rp2040js was not found. {cure}")

@@ -5,6 +5,7 @@ The image says by its symbols where its flash begins and ends and where the mode
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ __all__ = ["Image", "model_block", "read_image"]
 
 _HEADER = struct.Struct("<IIIII44x")
 _MAGIC = 0x4D445045
+LARGEST_FLASH = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,22 @@ def read_image(file: Path, board: str, machine: str, flash_start: int) -> Image:
     DeviceError
         It cannot be read, is no ELF, or was made for another board.
     """
-    from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
     cure = f"`edgeprof firmware build {board}` makes one, and without an image of your own the prebuilt one is taken."
     try:
         content = file.read_bytes()
-        with file.open("rb") as stream:
-            elf = ELFFile(stream)
-            found = elf["e_machine"]
-            table: Any = elf.get_section_by_name(".symtab")
-            symbols = {s.name: s["st_value"] for s in table.iter_symbols()} if table else {}
-            segments = tuple(
-                (s["p_paddr"], s.data()) for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"]
-            )
     except OSError as error:
         raise DeviceError(f"The firmware image {file} cannot be read: {error.strerror or error}. {cure}") from error
-    except (ELFError, ValueError, KeyError, UnicodeDecodeError) as error:
+    try:
+        elf = ELFFile(io.BytesIO(content))
+        found = elf["e_machine"]
+        table: Any = elf.get_section_by_name(".symtab")
+        symbols = {s.name: s["st_value"] for s in table.iter_symbols()} if table else {}
+        segments = tuple(
+            (s["p_paddr"], s.data()) for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"]
+        )
+    except Exception as error:  # pyelftools raises nearly anything on damage
         raise DeviceError(f"{file} is no ELF file, or a damaged one ({error}). {cure}") from error
     if found != machine:
         raise DeviceError(f"{file} is not for the board {board!r}: it is for {found}, wanted was {machine}. {cure}")
@@ -78,6 +79,10 @@ def read_image(file: Path, board: str, machine: str, flash_start: int) -> Image:
             f"{file} is not for the board {board!r}: its flash begins at {first:#010x}, "
             f"that of the board at {flash_start:#010x}. {cure}"
         )
+    parts = [(address, len(data)) for address, data in segments]
+    for address, size in [*parts, (image.model_at, _HEADER.size)]:
+        if not flash_start <= address <= address + size <= image.flash_end <= flash_start + LARGEST_FLASH:
+            raise DeviceError(f"{file} is damaged: {size} bytes at {address:#010x} are not in the flash. {cure}")
     return image
 
 

@@ -20,6 +20,8 @@ from edgeprof.errors import DeviceError
 
 __all__ = ["main", "program"]
 
+WRONG_ARGUMENTS = 3  # how the port ends that is called without any
+
 
 def program() -> Path:
     """Return the firmware as a program of this machine, compiled if its sources have changed."""
@@ -37,6 +39,20 @@ def program() -> Path:
     return folder / "host.elf"
 
 
+def _checked(image: Path) -> bytes:
+    """Return the bytes of an image after trying it: without arguments it ends at once, with a code of its own."""
+    cure = "`edgeprof firmware build host` makes one, and without an image of your own it is compiled."
+    try:
+        firmware = image.read_bytes()
+        code = subprocess.run([str(image.resolve())], stdin=subprocess.DEVNULL, timeout=20, check=False).returncode
+    except (OSError, subprocess.TimeoutExpired) as error:
+        why = error.strerror if isinstance(error, OSError) else "it does not end"
+        raise DeviceError(f"{image} is no program for the board 'host' ({why}). {cure}") from error
+    if code != WRONG_ARGUMENTS:
+        raise DeviceError(f"{image} is no firmware for the board 'host' (it ended with code {code}). {cure}")
+    return firmware
+
+
 def _start(args: argparse.Namespace, line: Line) -> Started:
     found = emulators.compiler()
     if found.problem and not args.image:
@@ -46,10 +62,10 @@ def _start(args: argparse.Namespace, line: Line) -> Started:
     model = read_model(args.model, "host")
     check_model(model, args.model, "host")
     image = args.image or program()
-    firmware = image.read_bytes()
+    firmware = _checked(image)
     fd = line.descriptor
     numbers = [args.ram, args.flash, len(firmware), args.n_ctx, args.boot]
-    command = [str(image), str(fd), str(args.model or ""), *map(str, numbers)]
+    command = [str(image.resolve()), str(fd), str(args.model or ""), *map(str, numbers)]
     children: list[subprocess.Popen[bytes]] = []
 
     def run() -> None:

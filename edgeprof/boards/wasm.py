@@ -120,12 +120,21 @@ def check_model(model: bytes, file: Path | None, board: str) -> None:
 
 def _start(args: argparse.Namespace, line: Line) -> Started:
     model = read_model(args.model, "wasm")
-    firmware = (args.image or image("wasm")).read_bytes()
+    file = args.image or image("wasm")
+    cure = "`edgeprof firmware build wasm` makes one, and without an image of your own the prebuilt one is taken."
+    try:
+        firmware = file.read_bytes()
+    except OSError as error:
+        raise DeviceError(f"The firmware image {file} cannot be read: {error.strerror or error}. {cure}") from error
     try:
         version = importlib.metadata.version("wasmtime")
     except importlib.metadata.PackageNotFoundError as error:
         raise DeviceError("The board 'wasm' needs wasmtime: pip install wasmtime.") from error
-    machine = Machine(firmware, model, args.ram, Inbox(line, args.tap))
+    try:
+        machine = Machine(firmware, model, args.ram, Inbox(line, args.tap))
+    except Exception as error:  # wasmtime's own for what is no module or needs other imports; KeyError for an export
+        why = str(error).strip().splitlines()[0]
+        raise DeviceError(f"{file} is no firmware for the board 'wasm' ({why}). {cure}") from error
     problem = machine.model_problem() if args.model else ""
     if problem:
         raise ModelError(f"{args.model} cannot run on the board 'wasm': {problem}.")

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     began = time.monotonic()
     data = args.out / "data"
-    made = sweep_with_bar(load_plan(resources.path("data/reference/plan.toml")), data, args.jobs)
+    made = sweep_with_bar(load_plan(resources.path("data/demo.toml")), data, args.jobs)
     captured = time.monotonic()
     report = make_report(find_notebook("compare_quantizations"), args.out, {"data": str(data)})
     print(

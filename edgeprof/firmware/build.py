@@ -22,7 +22,7 @@ from edgeprof.firmware import path
 from edgeprof.firmware.recipes import COMMON, RECIPES, Recipe
 from edgeprof.firmware.uf2 import to_uf2
 
-__all__ = ["Built", "build", "build_program", "compiler_of", "note", "source_digest", "targets"]
+__all__ = ["Built", "build", "build_program", "compiler_of", "note", "reference_sources", "source_digest", "targets"]
 
 ZIGLANG = "0.17.1"
 """The version of PyPI's ``ziglang`` that the wasm image is built with. Another one gives another image."""
@@ -70,11 +70,22 @@ def _recipe(target: str) -> Recipe:
     return RECIPES[target]
 
 
+def reference_sources(root: Path | None = None) -> list[Path]:
+    """Return the C files of the reference firmware, without a board's port: what :func:`build_program` takes.
+
+    Parameters
+    ----------
+    root
+        The firmware's folder, if it is not the installed one.
+    """
+    base = path() if root is None else root
+    found = [file for folder in ("app", "llm") for file in (base / folder).glob("*.c")]
+    return sorted([*found, base / "ports" / "reference.c"], key=lambda p: p.relative_to(base).as_posix())
+
+
 def _sources(recipe: Recipe, root: Path) -> list[Path]:
     """Return what makes the reference firmware of a board."""
-    found = [file for folder in ("app", "llm") for file in (root / folder).glob("*.c")]
-    found += [root / "ports" / "reference.c"]
-    return sorted(found, key=lambda p: p.relative_to(root).as_posix()) + _port_sources(recipe, root)
+    return reference_sources(root) + _port_sources(recipe, root)
 
 
 def _port_sources(recipe: Recipe, root: Path) -> list[Path]:
@@ -135,7 +146,7 @@ def _ziglang() -> str:
 
 def _compile(recipe: Recipe, target: str, sources: Sequence[str], out: Path, cwd: Path, defines: Sequence[str]) -> None:
     front = [sys.executable, "-m", "ziglang", "cc"] if recipe.compiler == "ziglang" else [recipe.compiler]
-    linker = ["-L", str(path("ports")), "-T", str(path("ports", recipe.board, "link.ld"))] if recipe.bare else []
+    linker = ["-L", str(cwd / "ports"), "-T", str(cwd / "ports" / recipe.board / "link.ld")] if recipe.bare else []
     command = [*front, *COMMON, *recipe.flags, *defines, *linker, "-o", str(out), *sources, *recipe.libraries]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -7,17 +7,21 @@ named in the axis.
 from __future__ import annotations
 
 from edgeprof.plots.cost import plot_cost_by_position, plot_itl
+from edgeprof.plots.fleet import plot_fleet
 from edgeprof.plots.memory import plot_memory_budget, plot_sections
 from edgeprof.plots.run import plot_passes
+from edgeprof.plots.stages import plot_stages
 from edgeprof.plots.style import tick_unit
 from edgeprof.plots.tradeoff import plot_tradeoff
 
 __all__ = [
     "plot_cost_by_position",
+    "plot_fleet",
     "plot_itl",
     "plot_memory_budget",
     "plot_passes",
     "plot_sections",
+    "plot_stages",
     "plot_tradeoff",
     "tick_unit",
 ]

@@ -33,7 +33,10 @@ def axes(ax: Axes | None) -> Axes:
 
 def colours(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return a colour and a marker for each name, in order of appearance."""
-    return {str(n): (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, n in enumerate(dict.fromkeys(names))}
+    pairs = {}
+    for i, name in enumerate(dict.fromkeys(names)):  # another marker each time that the colours begin anew
+        pairs[str(name)] = (COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)])
+    return pairs
 
 
 def tick_unit(clock: str) -> str:

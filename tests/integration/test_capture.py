@@ -144,7 +144,7 @@ def test_a_board_that_dies(tmp_path: Path, board: Any) -> None:
     result = capture([source(board("--mode", "die"))], tmp_path, JOBS)
     assert "fake went away" in result.failed["fake"]
     ds = edgeprof.open(tmp_path)
-    assert list(ds.runs["status"]) == ["aborted"]
+    assert list(ds.runs["status"]) == ["timeout"]
     assert len(ds.tokens) == 4
     assert "disconnected" in list(ds.table("events")["kind"])
 
@@ -156,7 +156,7 @@ def test_two_ports_and_one_dies(tmp_path: Path, board: Any) -> None:
     assert list(result.outcomes) == ["two"]
     ds = edgeprof.open(tmp_path)
     runs = list(zip(ds.runs["port"], ds.runs["prompt_id"], ds.runs["status"], strict=True))
-    assert runs == [(0, "p1", "aborted"), (1, "p1", "ok"), (1, "eval", "ok")]
+    assert runs == [(0, "p1", "timeout"), (1, "p1", "ok"), (1, "eval", "ok")]
     assert verify(tmp_path) == []
 
 

@@ -99,7 +99,7 @@ class LlamaCpp:
 
 @pytest.fixture(scope="module")
 def plan():
-    return load_plan(resources.path("data/reference/plan.toml"))
+    return load_plan(resources.path("data/reference/1-wasm.toml"))
 
 
 @pytest.fixture(scope="module")

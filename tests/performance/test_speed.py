@@ -1,4 +1,4 @@
-"""The wasm board is worth waiting for: a ratio to the same C compiled natively, in the same run."""
+"""The wasm board is worth waiting for: a ratio to the same C compiled natively, both in CPU time, in the same run."""
 
 import sys
 from pathlib import Path
@@ -12,5 +12,5 @@ import speed
 @pytest.mark.performance
 def test_wasm_is_within_a_factor_of_native():
     figures = speed.measure(windows=2)
-    slow = {quant: f for quant, f in figures.items() if f["native_over_wasm"] > 8}
+    slow = {quant: f for quant, f in figures.items() if f["native_over_wasm"] > 5}
     assert not slow

@@ -30,6 +30,10 @@ def test_wasm_is_known():
     assert boards.why_not("wasm") == ""
 
 
+def test_these_come_with_edgeprof():
+    assert boards.names() == ["host", "lx106", "rp2040", "rv32imac", "stm32f405", "wasm"]
+
+
 def test_every_board_is_described():
     for name in boards.names():
         board = boards.get(name)
@@ -61,9 +65,10 @@ def test_a_further_board_can_be_registered(monkeypatch, tmp_path):
         def command(self, model: Path, options: dict[str, Any]) -> list[str]:
             return [sys.executable, str(script)]
 
+    before = boards.names()
     monkeypatch.setattr(boards, "_launchers", dict(boards._launchers))
     boards.register(Fake())
-    assert boards.names() == ["fake", "wasm"]
+    assert boards.names() == sorted([*before, "fake"])
     script.write_text('import sys\nprint(\'{"url": "loop://", "facts": {"a": "b"}}\', flush=True)\nsys.stdin.read()\n')
     with boards.start("fake", Path("m")) as running:
         assert (running.url, running.facts) == ("loop://", {"a": "b"})
@@ -132,17 +137,24 @@ def test_heavy_imports_are_the_child_s():
     assert done.stdout.strip() == "set()"
 
 
-def test_the_prebuilt_image_is_what_the_manifest_says():
+def test_the_prebuilt_images_are_what_the_manifest_says():
     from hashlib import sha256
 
-    from edgeprof.firmware.build import source_digest
+    from edgeprof.firmware.build import source_digest, targets
 
     manifest = json.loads(path("prebuilt", "manifest.json").read_text())
-    for name, entry in manifest.items():
-        content = image(name).read_bytes()
-        assert entry["sha256"] == sha256(content).hexdigest()
-        assert entry["bytes"] == len(content)
-        assert entry["source_sha256"] == source_digest(name), "rebuild with: python -m edgeprof.firmware.build"
+    assert sorted(manifest) == [t for t in targets() if t != "host"]  # that one is compiled where it runs
+    noted = set()
+    for target, entry in manifest.items():
+        assert entry["target"] == target and entry["board"] in boards.names()
+        assert image(target).name in entry["files"]
+        for name, facts in entry["files"].items():
+            content = path("prebuilt", name).read_bytes()
+            assert facts == {"bytes": len(content), "sha256": sha256(content).hexdigest()}, name
+            noted.add(name)
+        again = f"rebuild: edgeprof firmware build {target} --out edgeprof/firmware/prebuilt"
+        assert entry["source_sha256"] == source_digest(target), again
+    assert {f.name for f in path("prebuilt").iterdir()} == noted | {"manifest.json"}
 
 
 def test_stretches_do_not_depend_on_timing():

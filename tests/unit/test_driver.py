@@ -67,7 +67,7 @@ def test_the_reply_to_another_request_is_not_an_answer() -> None:
 def test_request_ids_are_never_zero() -> None:
     from edgeprof.driver import _Requests
 
-    ids = _Requests()
+    ids = _Requests(0)
     ids.last = 65534
     assert [ids.next() for _ in range(3)] == [65535, 1, 2]
 
@@ -172,3 +172,11 @@ def test_a_prompts_row() -> None:
     row = prompt_row(Generation("p", "abc"))
     assert row["sha256"].startswith("ba7816bf8f01cfea")
     assert (row["prompt_id"], row["text"]) == ("p", "abc")
+
+
+def test_a_second_conversation_does_not_begin_like_the_first():
+    """A board takes the id that it answered last for a repetition and does nothing."""
+    first, second = (next(converse([], name="fake", last_request=last)).frame for last in (0, 65535))
+    other = next(converse([], name="fake", last_request=41)).frame
+    assert first == second == wire.hello_request(1)
+    assert other == wire.hello_request(42)

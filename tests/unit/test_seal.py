@@ -219,7 +219,7 @@ def test_without_wire_there_is_no_digest(tmp_path: Path) -> None:
 
 def test_an_open_run_ends_as_the_events_say(tmp_path: Path) -> None:
     torn = STREAMS[0][: -STREAMS[0].rindex(b"\xff\x01 damage") // 50]
-    for kind, status in (("timeout", "timeout"), ("disconnected", "aborted")):
+    for kind, status in (("timeout", "timeout"), ("disconnected", "timeout")):
         folder = make_capture(tmp_path / kind, "c", [torn])
         journal.append_event(folder, {"port": 0, "kind": kind, "t_ns": 7, "detail": "x"})
         assert edgeprof.open(tmp_path / kind).runs["status"].isna().iloc[-1]

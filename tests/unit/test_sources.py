@@ -95,6 +95,16 @@ def test_an_evaluation_is_the_text_s_tokens_without_bos(tmp_path):
     assert [t for t in whole if t != job.bos_id] == list(job.tokens)
 
 
+def test_a_probe_is_the_beginning_of_the_text_and_counts_for_nothing():
+    whole = sources.evaluation(MODEL.parent / "eval.txt", MODEL)
+    probe = sources.evaluation(MODEL.parent / "eval.txt", MODEL, probe=64)
+    assert probe.prompt_id == "eval-first-64"
+    assert probe.windows(128) == [[whole.bos_id, *whole.tokens[:64]]] == probe.windows(64)
+    assert probe.windows(63) == []  # it does not fit into the context
+    assert probe.first_scored(128) == 64
+    assert (MODEL.parent / "eval.txt").read_text(encoding="utf-8").startswith(probe.text[:100])
+
+
 def test_a_text_that_cannot_be_read(tmp_path):
     with pytest.raises(StorageError, match="evaluation text .*none.txt cannot be read"):
         sources.evaluation(tmp_path / "none.txt", MODEL)
@@ -104,7 +114,7 @@ def test_a_text_that_cannot_be_read(tmp_path):
 
 
 def test_what_came_with_edgeprof_is_found():
-    for name in ("notebooks/00_quickstart.ipynb", "data/models/prompts.toml", "data/reference/plan.toml"):
+    for name in ("notebooks/00_quickstart.ipynb", "data/models/prompts.toml", "data/demo.toml"):
         assert resources.path(name).is_file()
     with pytest.raises(StorageError, match="data/nothing did not come with this install"):
         resources.path("data/nothing")

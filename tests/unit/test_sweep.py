@@ -60,9 +60,13 @@ def test_prompts_of_a_file_and_of_the_plan(tmp_path):
     assert plan.prompts == (("a", "Once"), ("b", "Twice"))
 
 
-def test_the_reference_plan_is_a_good_one():
-    plan = sweep.load_plan(Path(edgeprof.reference()) / "plan.toml")
-    assert plan.boards == ("wasm",) and len(plan.prompts) >= 3 and plan.eval_file is not None
+def test_the_plans_that_come_with_edgeprof_are_good_ones():
+    demo = sweep.load_plan(Path(edgeprof.reference()).parent / "demo.toml")
+    assert demo.boards == ("wasm",) and len(demo.prompts) >= 3 and demo.eval_file is not None
+    plans = [sweep.load_plan(file) for file in sorted(Path(edgeprof.reference()).glob("*.toml"))]
+    assert {b for plan in plans for b in plan.boards} == {"wasm", "stm32f405", "rp2040", "rv32imac", "lx106"}
+    assert all(len(plan.prompts) == 3 and plan.keep_wire == "none" for plan in plans)
+    assert {plan.probe for plan in plans if plan.eval_file and "wasm" not in plan.boards} == {64}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +81,8 @@ def test_the_reference_plan_is_a_good_one():
         ('["F16", "Q4_0"]', '"F16"', "wrong type: 'F16' is not a list"),
         ("n_generate = 3", 'n_generate = "many"', "wrong type"),
         ("n_generate = 3", "n_generate = [3]", "wrong type"),
+        ("windows = 2", 'probe = "all"', "wrong type"),
+        ("n_generate = 3", 'keep_wire = "non"', "no value of keep_wire 'non'. Did you mean 'none'"),
         ('boards = ["wasm"]\n', "", "is not complete: it has no 'boards'"),
         ('quants = ["F16", "Q4_0"]\n', "", "is not complete: it has no 'quants'"),
         ('file = "m.gguf"', 'file = "n.gguf"', r"names .*n\.gguf: there is no such file"),
@@ -197,12 +203,12 @@ def test_a_sweep_captures_nothing_twice_and_redoes_what_was_cut_off(fake, small,
     fake.modes = ["normal", "die"]
     with pytest.raises(DeviceError, match="1 of 2 captures failed; the others are kept"):
         sweep.run_sweep(small, out, jobs=1)
-    assert sorted(edgeprof.open(out).runs["status"]) == ["aborted", "ok", "ok"]
+    assert sorted(edgeprof.open(out).runs["status"]) == ["ok", "ok", "timeout"]
     again = sweep.run_sweep(small, out, jobs=1, on_progress=lambda cell, progress: shown.append((cell.key, progress)))
     assert len(again) == 1
     assert shown[-1] == (again[0].key, None)
     runs = edgeprof.open(out).runs
-    assert sorted(runs["status"]) == ["aborted", "ok", "ok", "ok", "ok"]
+    assert sorted(runs["status"]) == ["ok", "ok", "ok", "ok", "timeout"]
     assert runs[runs["status"] == "ok"]["tags"].str.contains('"repeat": "0"').all()
     assert sweep.run_sweep(small, out, jobs=1) == []
     assert sweep.run_sweep(replace(small, seed=9), out) == []

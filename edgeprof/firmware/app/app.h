@@ -8,6 +8,13 @@
 #include "../llm/tokenizer.h"
 #include "port.h"
 
+/* What the stages' clock costs is measured against the same firmware without it (tests/performance/stage_cost.py). */
+#ifdef EDGEPROF_NO_STAGES
+enum { APP_TIMES_STAGES = 0 };
+#else
+enum { APP_TIMES_STAGES = 1 };
+#endif
+
 enum {
     APP_RX_BYTES = 1024, /* header, a label, 256 tokens of 2 bytes, CRC */
     APP_STAGE_PASSES = 8 /* passes whose stages are kept, to be sent in one frame */

@@ -14,6 +14,7 @@ static void flush_stages(void) {
 /* Kept for some passes, because records of two kinds cannot share a frame. */
 static void keep_stages(uint32_t position, uint64_t sampling) {
     app *a = &the_app;
+    if (!APP_TIMES_STAGES) return;
     uint32_t i = a->n_stage_passes++;
     a->stage_position[i] = (uint16_t)position;
     for (int k = 0; k < STAGES; k++) a->stage_ticks[i][k] = a->s.stage_ticks[k];
@@ -35,7 +36,7 @@ static uint32_t pass(uint32_t position, uint32_t token) {
     p.flags = (uint8_t)((position <= last_prompt ? EP_PREFILL : EP_DECODE) | EP_NEXT);
     ep_pass_begin(&a->e);
     session_forward(&a->s, token, position, !forced);
-    head_done = done = ep_now(&a->e);
+    head_done = done = APP_TIMES_STAGES || forced ? ep_now(&a->e) : 0;
     if (forced) {
         p.next = a->s.tokens[position + 1];
     } else {

@@ -118,9 +118,10 @@ static void open_model(void) {
     app *a = &the_app;
     const app_port *port = a->port;
     a->flash_needed = port->image_bytes + (uint32_t)port->model_bytes;
-    /* Where only a part of the file lies in flash, what is read of it here must be in that part. */
+    /* Where only a part of the file lies in flash, what is read of it here must be in that part: all but the weights. */
     gguf part;
-    int readable = port->model_there >= port->model_bytes || !gguf_open(&part, port->model, port->model_there);
+    gguf_open(&part, port->model, port->model_there);
+    int readable = port->model_there >= port->model_bytes || part.weights_at != 0;
     a->usable = readable && model_open(&a->m, port->model, port->model_bytes);
     if (!a->usable) return;
     tokenizer_open(&a->words, &a->m.file, a->m.vocab);
@@ -133,7 +134,7 @@ static void open_model(void) {
     a->fits = a->ram_needed <= port->ram_bytes && heap <= port->arena_bytes && a->flash_needed <= port->flash_bytes;
     if (!a->fits) return;
     session_init(&a->s, &a->m, a->n_ctx, port->arena);
-    a->s.clock = stage_clock;
+    if (APP_TIMES_STAGES) a->s.clock = stage_clock;
 }
 
 void app_main(const app_port *port) {

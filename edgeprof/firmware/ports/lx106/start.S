@@ -1,4 +1,5 @@
 /* The core starts at 0x50000000. Literals stand before the code that loads them. */
+    .file "start.S" /* or the linker would name the symbol table's entry after a temporary file */
     .section .reset, "ax"
     .global _reset
 _reset:

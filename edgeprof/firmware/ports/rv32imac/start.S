@@ -1,3 +1,4 @@
+    .file "start.S" /* or the linker would name the symbol table's entry after a temporary file */
     .section .start, "ax"
     .global _start
 _start:
