@@ -282,12 +282,17 @@ def notebooks_session(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[::-1], tags=["ci"])
 def tests(session: nox.Session) -> None:
-    """Run the unit, contract, integration and notebook tests, slow ones included; emulators on the first Python only."""
+    """Run the tests: all on the oldest Python, all but the emulators on the newest, the fast ones in between."""
     matrix(session)
     install(session, "test", "firmware")
     usual = PROJECT["tool"]["pytest"]["ini_options"]["addopts"][-1].removeprefix("-m=")
-    only = () if session.python == PYTHONS[0] else ("-m", f"{usual} and not emulators")
-    pytest(session, *only, *folders("unit", "contract", "integration", "notebooks"))
+    less = {PYTHONS[-1]: " and not emulators", PYTHONS[0]: ""}
+    pytest(
+        session,
+        "-m",
+        usual + less.get(str(session.python), " and not emulators and not slow"),
+        *folders("unit", "contract", "integration", "notebooks"),
+    )
 
 
 @nox.session(tags=["ci"])

@@ -57,6 +57,9 @@ class Source:
         Digest of a firmware image to its parts, as :func:`edgeprof.sections.as_columns` has them.
     opened
         Called when the port is open: from now on nothing that the board sends is lost.
+    emulated
+        It was started for this capture: its line loses nothing, and it remembers no request. So nothing is asked twice,
+        and requests are numbered from 1; other bytes would cost it other ticks, in a clock that is exact.
     last_words
         Returns what is known of why the board went away, as for an emulated one.
     """
@@ -68,6 +71,7 @@ class Source:
     vocab: dict[str, list[str]] = field(default_factory=dict)
     sections: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     opened: Callable[[], None] | None = None
+    emulated: bool = False
     last_words: Callable[[], str] | None = None
 
 
@@ -272,12 +276,12 @@ def _conversation(
             name=source.name,
             idle_seconds=idle_seconds,
             advance=advance,
-            last_request=secrets.randbelow(0xFFFF),
+            last_request=0 if source.emulated else secrets.randbelow(0xFFFF),
         )
         if jobs
         else None
     )
-    return Conversation(folder, port, talk, send, progress)
+    return Conversation(folder, port, talk, send, progress, lossless=source.emulated)
 
 
 def _lines(stream: Any, lines: queue.Queue[str | None]) -> None:

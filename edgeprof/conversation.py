@@ -16,6 +16,7 @@ __all__ = ["Conversation", "Progress"]
 
 # What a board sends while it works on a request: it did not get lost.
 _WORK = (wire.Type.TOKENS, wire.Type.STAGES, wire.Type.MEMORY)
+PATIENCE = 3  # an emulator on a busy machine takes its time to start
 
 
 @dataclass(slots=True)
@@ -34,8 +35,10 @@ class Conversation:
     """One port's driver, fed from the journal."""
 
     def __init__(self, folder: Path, port: int, talk: Generator[Ask, wire.Frame | None, Outcome] | None,
-                 send: Callable[[int, bytes], None], progress: Progress) -> None:  # fmt: skip
+                 send: Callable[[int, bytes], None], progress: Progress, *,
+                 lossless: bool = False) -> None:  # fmt: skip
         self.folder, self.port, self.send, self.progress = folder, port, send, progress
+        self.lossless = lossless
         self.splitter = wire.Splitter()
         self.read = 0
         self.boot: int | None = None
@@ -67,10 +70,13 @@ class Conversation:
                     self._take(piece.frame)
 
     def tick(self) -> None:
-        """Ask again, or give up, if the time is over."""
+        """Ask again, or give up, if the time is over. What is not lost is waited for as long, and longer."""
         if self.ask is None or time.monotonic() < self.deadline:
             return
-        if self.tries < self.ask.tries:
+        if self.lossless and self.tries < PATIENCE * self.ask.tries:
+            self.tries += 1
+            self.deadline = time.monotonic() + self.ask.seconds
+        elif not self.lossless and self.tries < self.ask.tries:
             self._send()
         else:
             self._go(None)

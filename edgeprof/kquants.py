@@ -252,8 +252,8 @@ def _take(where: npt.NDArray[np.bool_], *pairs: tuple[Floats, Floats]) -> None:
 
 
 def _ratio(a: Floats, b: Floats) -> Floats:
-    """Return a / b, and zero where b is."""
-    return np.divide(a, b, out=np.zeros_like(a), where=b != 0)
+    """Return a / b, and zero where b is nothing beside a: halves do not reach so far, and it could overflow."""
+    return np.divide(a, b, out=np.zeros_like(a), where=np.abs(b) > np.abs(a) * np.float32(1e-30))
 
 
 def _total(a: Floats) -> Floats:

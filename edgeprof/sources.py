@@ -116,7 +116,7 @@ def open_sources(
                 running = stack.enter_context(boards.start(url, model, image=image))
                 source = replace(
                     source, url=running.url, name=url, facts=facts | running.facts, opened=running.go,
-                    last_words=running.last_words,
+                    last_words=running.last_words, emulated=True,
                     sections=sections or _own_sections(url, running.facts.get("firmware_sha256")),
                 )  # fmt: skip
             elif "://" not in url and "/" not in url and "\\" not in url and not url.upper().startswith("COM"):

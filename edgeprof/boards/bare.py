@@ -24,8 +24,7 @@ from edgeprof.firmware import image as prebuilt
 
 __all__ = ["Emulation", "main", "qemu"]
 
-
-SILENT_SECONDS = 2.0
+SILENT_SECONDS = 15.0
 
 
 @dataclass(frozen=True)

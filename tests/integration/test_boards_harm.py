@@ -102,7 +102,7 @@ def test_stopping_leaves_nothing(name, when, tiny, temporary):
         assert time.monotonic() - began < 4.5  # it was not killed
     until(lambda: not any(map(alive, pids)), "the end of the emulator")
     assert list(temporary.iterdir()) == []
-    assert not [f for f in Path("/proc").glob("[0-9]*/cmdline") if uses(f, temporary)]
+    until(lambda: not [f for f in Path("/proc").glob("[0-9]*/cmdline") if uses(f, temporary)], "the end of all")
 
 
 def start_a_run(running: RunningBoard) -> int:

@@ -16,7 +16,7 @@ import pytest
 from firmware_host import MODELS, Pass, board, needs_board, tiny_model
 
 import edgeprof
-from edgeprof import boards, wire
+from edgeprof import boards, driver, wire
 from edgeprof.capture import CaptureResult, Source, capture
 from edgeprof.comparison import SMALLEST_COST_EFFECT
 from edgeprof.driver import Evaluation, Generation, Job
@@ -72,7 +72,7 @@ def needs_compiler(name: str) -> None:
 
 def run(name: str, out: Path, model: Path, jobs: Sequence[Job], **options: Any) -> CaptureResult:
     with boards.start(name, model, **{"n_ctx": 12} | options) as running:
-        source = Source(running.url, name, facts=dict(running.facts), opened=running.go)
+        source = Source(running.url, name, facts=dict(running.facts), opened=running.go, emulated=True)
         return capture([source], out, jobs, idle_seconds=20)
 
 
@@ -112,6 +112,16 @@ def test_a_busy_machine_changes_no_number(name, quiet, models, tmp_path):
     with burning():
         assert run(name, tmp_path, models(model), jobs).failed == {}
     assert differences(first, edgeprof.open(tmp_path)) == []
+
+
+@every
+def test_an_emulator_that_starts_slowly_is_not_asked_twice(name, quiet, models, tmp_path, monkeypatch):
+    needs_board(name)
+    monkeypatch.setattr(driver, "HELLO_SECONDS", 0.03)
+    monkeypatch.setattr(driver, "HELLO_TRIES", 300)
+    model, jobs = work(name)
+    assert run(name, tmp_path, models(model), jobs).failed == {}
+    assert differences(quiet(name), edgeprof.open(tmp_path)) == []
 
 
 # ---- a host that reads slowly ----

@@ -288,7 +288,8 @@ def test_ctrl_c_closes_in_good_order(tmp_path: Path, board: Any) -> None:
     assert not list(out.glob("capture=c/*.lock"))
     assert not (out / "capture=c/journal").exists()
     assert verify(out) == []
-    assert set(edgeprof.open(out).runs["status"]) == {"ok", "aborted"}
+    statuses = list(edgeprof.open(out).runs["status"])
+    assert set(statuses[:-1]) == {"ok"} and statuses[-1] in ("ok", "aborted")  # it may have ended between two runs
     kept_is_what_was_sent(out, tmp_path / "tap", n_bytes - 4096)
 
 

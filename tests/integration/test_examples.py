@@ -30,7 +30,7 @@ from edgeprof.firmware.recipes import RECIPES
 from edgeprof.tables import build
 from edgeprof.wire import Type
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.emulators]
 
 LOOP = path("examples", "llama2_loop")
 DOC = Path(__file__).parents[2] / "docs" / "instrument.md"

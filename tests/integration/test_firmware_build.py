@@ -27,6 +27,8 @@ from edgeprof.firmware.uf2 import RP2040_FAMILY, from_uf2, to_uf2
 OLDEST, NEWEST = "30.0.0", "50.0.1"
 
 
+pytestmark = pytest.mark.emulators  # and their cross compilers
+
 MANIFEST = json.loads(path("prebuilt", "manifest.json").read_text())
 BARE = [target for target in MANIFEST if target != "wasm"]
 FLASH = {

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import edgeprof
-from edgeprof import reference, resources
+from edgeprof import resources
 from edgeprof.care import verify
 from edgeprof.errors import DeviceError, UsageError
+from edgeprof.reference import build_reference, reference_plans
 from edgeprof.same import differences
 from edgeprof.sweep import load_plan, run_sweep
 
@@ -35,7 +36,7 @@ def test_the_reference_is_whole(committed):
     assert set(runs["board"]) == {"wasm", *BOARDS}
     assert set(runs["status"]) == {"ok", "does_not_fit"}
     assert (runs["frames_lost"].dropna() == 0).all()
-    plans = reference.reference_plans(nightly=True)
+    plans = reference_plans(nightly=True)
     wanted = {
         (board, quant, prompt)
         for plan in plans
@@ -82,16 +83,16 @@ def test_a_difference_is_seen(committed):
 
 
 def test_plans_are_chosen(monkeypatch):
-    assert len(reference.reference_plans(nightly=True)) == len(reference.reference_plans()) + 1
-    (only,) = {p.boards for p in reference.reference_plans(only=("lx106",))}
+    assert len(reference_plans(nightly=True)) == len(reference_plans()) + 1
+    (only,) = {p.boards for p in reference_plans(only=("lx106",))}
     assert only == ("lx106",)
     with pytest.raises(UsageError, match="Did you mean 'rp2040'"):
-        reference.reference_plans(only=("rp2041",))
+        reference_plans(only=("rp2041",))
     with pytest.raises(UsageError, match="no plans for host"):
-        reference.reference_plans(only=("host",))
+        reference_plans(only=("host",))
 
 
 def test_nothing_is_captured_where_a_board_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeviceError, match="rv32imac.*qemu-system-riscv32 is not on PATH"):
-        reference.build_reference(tmp_path, reference.reference_plans(), lambda *_: pytest.fail("captured"))
+        build_reference(tmp_path, reference_plans(), lambda *_: pytest.fail("captured"))

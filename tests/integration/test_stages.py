@@ -17,7 +17,7 @@ import on_board
 import simd_gain
 import stage_cost
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.emulators]
 
 SUM, REST = 0.01, 0.03
 """The stages are within 1 % of the pass, and no more than 3 % of it is in none of them."""

@@ -249,3 +249,10 @@ def test_memory_and_time_are_bounded(kind: str) -> None:
     tracemalloc.stop()
     assert peak < 2 * len(weights) * BYTES[kind] + 12 * 2**20  # the result, its parts, and one chunk
     assert took < 5
+
+
+@pytest.mark.parametrize("kind", K_TYPES)
+def test_a_weight_that_is_next_to_nothing_beside_another_overflows_nothing(kind: str) -> None:
+    weights = np.zeros(256, np.float32)
+    weights[1:3] = 1.0, 1.1754944e-38
+    assert np.all(np.isfinite(back(weights, kind)))
