@@ -12,6 +12,7 @@ from edgeprof.adapters.esp32ai import ESP32AI
 from edgeprof.adapters.items import Claim, Item, Refused
 from edgeprof.adapters.keyed import CHECKSUMMED, CSV, JSON_LINES
 from edgeprof.adapters.llama2c import LLAMA2C
+from edgeprof.adapters.llamabench import LLAMABENCH
 from edgeprof.adapters.llamacpp import LLAMACPP, PERPLEXITY
 from edgeprof.adapters.wrappers import unwrap
 
@@ -50,7 +51,8 @@ class Adapter(Protocol):
 
 
 ADAPTERS: dict[str, Adapter] = {
-    adapter.name: adapter for adapter in (LLAMA2C, ESP32AI, LLAMACPP, PERPLEXITY, CHECKSUMMED, JSON_LINES, CSV)
+    adapter.name: adapter
+    for adapter in (LLAMA2C, ESP32AI, LLAMACPP, PERPLEXITY, LLAMABENCH, CHECKSUMMED, JSON_LINES, CSV)
 }
 """Name to adapter, in the order in which they are asked."""
 

@@ -56,7 +56,7 @@ def test_it_says_what_it_is(adapter: Adapter):
 
 
 @every
-def test_it_understands_its_example_and_only_it_does(adapter: Adapter):
+def test_it_understands_its_example_and_no_one_asked_before_it_does(adapter: Adapter):
     memory: dict = {}
     for line in adapter.example.split("\n"):
         before = json.dumps(memory)
@@ -65,8 +65,8 @@ def test_it_understands_its_example_and_only_it_does(adapter: Adapter):
         assert all(isinstance(item, Claim) for item in items)
         assert well_formed(items)
         assert len({item.name for item in items}) == len(items)
-        for other in ADAPTERS.values():
-            assert other is adapter or other.feed(line, {}) == []
+        for other in list(ADAPTERS.values())[: list(ADAPTERS).index(adapter.name)]:
+            assert other.feed(line, {}) == []
     assert {name for name, items in example(adapter) if items} == {adapter.name}
 
 
@@ -113,6 +113,10 @@ HOSTILE = [
     '{"a":' * 3000 + "1" + "}" * 3000, '{"a_ms":' + "9" * 9000 + "}", '{"a_ms": NaN}', '{"a_ms": 1e999}',
     '{"a_ms": true}', '{"a_ms": "1"}', '{"a_ms": 1, "a_ms": 2}', '{"__class___ms": {}}', "a_ms," * 3000,
     "a_ms,b\n" * 10, " " * 16000, "eval time = " + " " * 16000, "throughput: 1 tok/s" + " " * 16000,
+    '{"build_commit": ' * 3000, '{"build_commit": {}}',
+    '{"build_commit": 1, "n_prompt": "512", "avg_ts": 1e999}',
+    "| " * 8000,
+    '{"build_commit": 1, "n_prompt": 0, "n_gen": 0, "avg_ts": 1.5, "stddev_ts": 0}', "| a | b | c | @ d5 | 1.0 ± 0.0 |",
     "slot print_timing: id" + " " * 16000, "\x1b[0;3" * 4000, "\x1b[0;32m" * 2000 + "I (1) a: b", "I (" + "1" * 16000,
     "\ud800", "\u202e", "💥" * 4000,
 ]  # fmt: skip

@@ -186,6 +186,34 @@ def test_a_long_line_of_perplexities_is_read_whole_and_its_beginning_is_stored()
     assert [(r["value"], len(r["line"])) for r in rows] == [(round(642 / 7, 4), 1000), (642.0, 1000)]
 
 
+BENCH_CSV = """\
+build_commit,build_number,cpu_info,model_type,type_k,n_prompt,n_gen,n_depth,avg_ns,stddev_ns,avg_ts,stddev_ts
+"5a32f10","5133","A76, 4 cores","llama 15M Q8_0","f16","512","0","0","11250000","5000","45.500000","0.250000"
+"5a32f10","5133","A76, 4 ""big"" cores","llama 15M Q8_0","f16","0","128","512","4000000","9","31.250000","0.500000"
+"""
+
+
+def test_llama_bench():
+    table = "| model | size | params | backend | threads | test | t/s |\n| --- | --: | --: | --- | --: | --: | --: |\n"
+    table += "| llama 15M Q8_0 | 16.00 MiB | 15.19 M | CPU | 4 | {} | 45.50 ± 0.25 |\n"
+    for test, name in (
+        ("pp512", "pp512"), ("pp 512", "pp512"), ("tg128 @ d512", "tg128_d512"), ("pp256+tg64", "pp256_tg64"),
+    ):  # fmt: skip
+        assert said(NOISE + table.format(test)) == {f"{name}_tok_s": 45.5, f"{name}_stddev_tok_s": 0.25}
+    for test in ("", "@ d5", "+", "pp", "xx512", "pp512 tg64"):
+        assert claims(table.format(test)) == []
+    row = {"build_commit": "5a", "n_prompt": 0, "n_gen": 128, "avg_ns": 7, "avg_ts": 31.25, "samples_ts": [31.25]}
+    assert [n for a, n, _, _ in claims(json.dumps(row | {"stddev_ts": 0.0}) + "\n") if a == "llamabench"] == [
+        "tg128_tok_s", "tg128_stddev_tok_s",
+    ]  # fmt: skip
+    assert [(a, n, v) for a, n, v, _ in claims(NOISE + BENCH_CSV)] == [
+        ("llamabench", "pp512_tok_s", 45.5), ("llamabench", "pp512_stddev_tok_s", 0.25),
+        ("llamabench", "tg128_d512_tok_s", 31.25), ("llamabench", "tg128_d512_stddev_tok_s", 0.5),
+    ]  # fmt: skip
+    assert claims(BENCH_CSV.split("\n", 1)[1]) == []
+    assert claims(BENCH_CSV.replace(',"0.250000"', "").replace('"31.25', '"-31.25')) == []
+
+
 def test_checksums():
     good = "T,ttft_ms=12.5,decode_tok_s=9.25,board=s3,note"
     line = f"${good}*{checksum(good)}"
