@@ -14,6 +14,7 @@ from edgeprof.adapters.keyed import CHECKSUMMED, CSV, JSON_LINES
 from edgeprof.adapters.llama2c import LLAMA2C
 from edgeprof.adapters.llamabench import LLAMABENCH
 from edgeprof.adapters.llamacpp import LLAMACPP, PERPLEXITY
+from edgeprof.adapters.mlperftiny import MLPERFTINY
 from edgeprof.adapters.wrappers import unwrap
 
 __all__ = ["ADAPTERS", "Adapter", "Claim", "Item", "Refused", "feed", "markdown"]
@@ -52,7 +53,7 @@ class Adapter(Protocol):
 
 ADAPTERS: dict[str, Adapter] = {
     adapter.name: adapter
-    for adapter in (LLAMA2C, ESP32AI, LLAMACPP, PERPLEXITY, LLAMABENCH, CHECKSUMMED, JSON_LINES, CSV)
+    for adapter in (LLAMA2C, ESP32AI, LLAMACPP, PERPLEXITY, LLAMABENCH, MLPERFTINY, CHECKSUMMED, JSON_LINES, CSV)
 }
 """Name to adapter, in the order in which they are asked."""
 

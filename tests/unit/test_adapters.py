@@ -214,6 +214,12 @@ def test_llama_bench():
     assert claims(BENCH_CSV.replace(',"0.250000"', "").replace('"31.25', '"-31.25')) == []
 
 
+def test_mlperf_tiny():
+    log = "m-warmup-done\r\nm-infer-start-10\r\nm-lap-us-1000\r\nm-lap-us-2500\r\nm-infer-done\r\n"
+    log += "m-results-[0.005,0.991]\r\nm-lap-us-\r\nm-ready\r\n"
+    assert [(n, v, u) for _, n, v, u in claims(log)] == [("timestamp_us", 1000.0, "us"), ("timestamp_us", 2500.0, "us")]
+
+
 def test_checksums():
     good = "T,ttft_ms=12.5,decode_tok_s=9.25,board=s3,note"
     line = f"${good}*{checksum(good)}"
