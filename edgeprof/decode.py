@@ -23,6 +23,7 @@ from edgeprof.records import (
     token_columns,
 )
 from edgeprof.run_row import run_row
+from edgeprof.text_rows import text_rows
 
 __all__ = ["decode_port"]
 
@@ -105,6 +106,7 @@ class _Port:
             self.text(piece)
         elif piece.kind is wire.Kind.DAMAGE:
             state.discarded += len(piece.data)
+            state.line = None
         else:
             assert piece.frame is not None
             if wire.from_host(piece.frame):
@@ -116,24 +118,10 @@ class _Port:
                 state.duplicates += 1
 
     def text(self, piece: wire.Piece) -> None:
-        lines, ends, at = [], [], piece.start
-        for line in piece.data.split(b"\n"):
-            at += len(line) + 1
-            text = line.decode().rstrip("\r")
-            if text:
-                lines.append(text)
-                ends.append(min(at, piece.start + len(piece.data)))
-        if lines:
-            self.rows.add(
-                "logs",
-                self.group(self.state.run),
-                {
-                    "run_id": self.run_id(self.state.run),
-                    "port": self.port,
-                    "t_host_ns": self.times.column(ends),
-                    "text": lines,
-                },
-            )
+        whose = {"run_id": self.run_id(self.state.run), "port": self.port}
+        for table, when, columns, ends in text_rows(piece, self.state):
+            rows = whose | columns | {when: self.times.column(ends)}
+            self.rows.add(table, self.group(self.state.run), rows)
 
     def first_time(self, frame: wire.Frame, end: int) -> bool:
         """Tell whether this is the first copy of the frame, and keep count of the gaps."""

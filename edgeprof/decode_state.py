@@ -40,6 +40,10 @@ class PortState:
     duplicates: int = 0
     discarded: int = 0
     lost: int = 0
+    line: str | None = ""
+    """The line of text that has no end yet; None where it cannot be known, behind damage or in too long a line."""
+    adapters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each adapter remembers."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""

@@ -179,6 +179,18 @@ t_host_ns int64  ns host   when the host had the line, from the capture's begin
 text      string -  device the line
 """
     ),
+    "claims": _columns(
+        _KEYS
+        + """
+port      int32  -  host    index of the port
+t_host_ns int64  ns host    when the host had the line, from the capture's begin
+adapter   string -  derived which adapter understood the line
+name      string -  derived what was claimed; begins with claimed_, ends with the unit
+value     double -  device  the number, as it was said
+unit      string -  derived its unit, null where it has none
+line      string -  device  the line, its first 1,000 characters
+"""
+    ),
     "prompts": _columns("""
 capture_id string - host the capture
 prompt_id  string - host label of the prompt or evaluation text

@@ -70,6 +70,11 @@ class Dataset:
         return self.table("tokens")
 
     @cached_property
+    def claims(self) -> pd.DataFrame:
+        """A row a number that a board printed of itself."""
+        return self.table("claims")
+
+    @cached_property
     def sections(self) -> pd.DataFrame:
         """A row a part of a firmware image."""
         return self.table("sections")

@@ -502,7 +502,11 @@ def test_no_sequence_of_valid_frames_raises(made: list[Any]) -> None:
 
 
 ACTIONS = st.sampled_from(["hello", "begin", "repeat", "tokens", "stages", "memory", "event", "power", "idle", "end",
-                           "text", "noise", "lose", "double", "reset", "echo", "rename"])  # fmt: skip
+                           "text", "printed", "noise", "lose", "double", "reset", "echo", "rename"])  # fmt: skip
+PRINTED = [
+    b"achieved tok/s: 1", b"8.5\n", b"a_ms,b\n", b"1,2\r\n", b"$T,a_ms=1*0000\n", b'{"a_ms": 3}\n', b"x" * 5000, b"\n",
+    b"filler\n" * 700 + b"4,5\n",
+]  # fmt: skip
 
 
 @given(st.lists(ACTIONS, max_size=25), st.data())
@@ -532,6 +536,8 @@ def test_segments_make_no_difference(actions: list[str], data: st.DataObject) ->
             b.hello()
         elif action == "text":
             parts.append(b"line %d\nhalf" % number)
+        elif action == "printed":
+            parts += data.draw(st.lists(st.sampled_from(PRINTED), min_size=1, max_size=4))
         elif action == "noise":
             parts.append(b"\x01\xff\x80" * 5)
         elif action == "double" and parts:

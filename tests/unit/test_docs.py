@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeprof import schema
+from edgeprof import adapters, schema
+from edgeprof.adapters.items import ENDINGS
 from edgeprof.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +15,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def test_data_model_lists_every_column():
     assert (ROOT / "docs/data-model.md").read_text(encoding="utf-8").endswith(schema.markdown())
+
+
+def test_adapters_lists_every_line_and_unit():
+    text = (ROOT / "docs/adapters.md").read_text(encoding="utf-8")
+    assert text.endswith(adapters.markdown())
+    named = set(re.findall(r"[a-z_]+", text.split("Lines of your own")[1].split("in lower case")[0]))
+    assert set(ENDINGS) - {"perplexity_error"} <= named
 
 
 def test_readme_names_every_verb():

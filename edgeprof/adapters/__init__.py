@@ -1,0 +1,96 @@
+"""Adapters: what other people's firmware prints, understood.
+
+An adapter reads one line at a time and does nothing else: no port, no clock, no file. What it takes goes to the table
+``claims``; every line stays in ``logs``, whether it was understood or not. docs/adapters.md says how to add one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from edgeprof.adapters.esp32ai import ESP32AI
+from edgeprof.adapters.items import Claim, Item, Refused
+from edgeprof.adapters.keyed import CHECKSUMMED, CSV, JSON_LINES
+from edgeprof.adapters.llama2c import LLAMA2C
+from edgeprof.adapters.llamabench import LLAMABENCH
+from edgeprof.adapters.llamacpp import LLAMACPP, PERPLEXITY
+from edgeprof.adapters.mlperftiny import MLPERFTINY
+from edgeprof.adapters.wrappers import unwrap
+
+__all__ = ["ADAPTERS", "Adapter", "Claim", "Item", "Refused", "feed", "markdown"]
+
+
+class Adapter(Protocol):
+    """Somebody's way of printing numbers."""
+
+    @property
+    def name(self) -> str:
+        """What the column ``adapter`` says."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """Whose lines it reads."""
+        ...
+
+    @property
+    def example(self) -> str:
+        """Lines that it understands."""
+        ...
+
+    def feed(self, line: str, memory: dict[str, Any]) -> list[Item]:
+        """Return what a line says, without raising; nothing where it is not surely one of its lines.
+
+        Parameters
+        ----------
+        line
+            A whole line, with no wrapper of a log library's and no line end.
+        memory
+            What it keeps from line to line: plain data, as it goes into a segment's manifest, and little.
+        """
+        ...
+
+
+ADAPTERS: dict[str, Adapter] = {
+    adapter.name: adapter
+    for adapter in (LLAMA2C, ESP32AI, LLAMACPP, PERPLEXITY, LLAMABENCH, MLPERFTINY, CHECKSUMMED, JSON_LINES, CSV)
+}
+"""Name to adapter, in the order in which they are asked."""
+
+
+def feed(line: str, memories: dict[str, dict[str, Any]]) -> tuple[str, list[Item]]:
+    """Return the first adapter that takes a line, and what it says; ``("", [])`` if none does.
+
+    Parameters
+    ----------
+    line
+        A whole line, as the board sent it.
+    memories
+        Each adapter's memory, by name; changed.
+    """
+    text = unwrap(line)
+    if not text:
+        return "", []
+    for name, adapter in ADAPTERS.items():
+        memory = memories.get(name, {})
+        items = adapter.feed(text, memory)
+        if memory:
+            memories[name] = memory
+        if items:
+            return name, items
+    return "", []
+
+
+def markdown() -> str:
+    """Return what each adapter understands as Markdown; ``docs/adapters.md`` holds it, and a test compares."""
+    parts = []
+    for adapter in ADAPTERS.values():
+        rows, memories = [], dict[str, dict[str, Any]]()
+        for line in adapter.example.split("\n"):
+            claims = [i for i in feed(line, memories)[1] if isinstance(i, Claim)]
+            says = ", ".join(f"`{c.name}`" + (f" [{c.unit}]" if c.unit else "") for c in claims)
+            shown = " ".join(line.split()).replace("|", "\\|")
+            rows.append(f"| `{shown}` | {says or '–'} |")
+        head = ["| line | claims |", "|---|---|"]
+        parts.append("\n".join([f"### {adapter.name}", "", f"{adapter.description}.", "", *head, *rows]))
+    return "\n\n".join(parts) + "\n"
