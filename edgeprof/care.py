@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from edgeprof.errors import EdgeprofError, StorageError
-from edgeprof.layout import CAPTURE_JSON, file_sha256
+from edgeprof.layout import CAPTURE_JSON, file_sha256, segment_folder
 from edgeprof.seal import load_capture, load_manifests
 from edgeprof.sealer import finish, hold
+from edgeprof.segment import index_name
 
-__all__ = ["Finding", "captures_in", "recover", "verify"]
+__all__ = ["Finding", "captures_in", "recover", "verify", "verify_capture", "verify_wire"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +53,29 @@ def verify(path: str | Path) -> list[Finding]:
     """
     findings: list[Finding] = []
     for capture in captures_in(Path(path)):
-        try:
-            findings += _verify_capture(capture)
-        except EdgeprofError as error:
-            findings.append(Finding(str(capture), str(error)))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            findings.append(Finding(str(capture), f"cannot be checked: {error!r}"))
+        findings += verify_capture(capture)
+    return findings
+
+
+def verify_capture(capture: Path) -> list[Finding]:
+    """Check one capture as :func:`verify` does."""
+    findings: list[Finding] = []
+    try:
+        findings.extend(_verify_capture(capture))
+    except EdgeprofError as error:
+        findings.append(Finding(str(capture), str(error)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        findings.append(Finding(str(capture), f"cannot be checked: {error!r}"))
     return findings
 
 
 def _verify_capture(capture: Path) -> Iterator[Finding]:
     load_capture(capture)
     manifests = load_manifests(capture)
+    yield from _verify_leftovers(capture, manifests)
     ends: dict[int, int] = {}
     for number, manifest in enumerate(manifests):
-        folder = capture / f"segment={number:04d}"
+        folder = capture / segment_folder(number, manifest.get("generation", 0))
         if manifest["segment"] != number:
             yield Finding(str(folder), f"segment {number} is missing; the next is {manifest['segment']}")
             return
@@ -78,12 +87,22 @@ def _verify_capture(capture: Path) -> Iterator[Finding]:
                 yield Finding(str(folder), f"port {span['port']}: bytes are missing before offset {span['start']}")
             ends[span["port"]] = span["end"]
             if "wire" in span:
-                yield from _verify_wire(folder, span)
+                yield from verify_wire(folder, span)
         for file in folder.glob("board=*/**/*.parquet"):
             if file.relative_to(folder).as_posix() not in named:
                 yield Finding(str(file), "no manifest names it; readers ignore it", damage=False)
     if not manifests or not manifests[-1]["final"]:
         yield Finding(str(capture), "not closed: it is still going on, or `edgeprof recover` closes it", damage=False)
+
+
+def _verify_leftovers(capture: Path, manifests: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Find the folders of another generation than the one that counts."""
+    count = {segment_folder(m["segment"], m.get("generation", 0)) for m in manifests}
+    anew = any(m.get("generation", 0) for m in manifests)
+    for folder in sorted(capture.glob("segment=*")):
+        if folder.name not in count and (anew or "-g" in folder.name):
+            what = "left by a redecode or compact that was interrupted; readers ignore it, and the next one removes it"
+            yield Finding(str(folder), what, damage=False)
 
 
 def _verify_file(folder: Path, entry: dict[str, Any]) -> Iterator[Finding]:
@@ -96,7 +115,8 @@ def _verify_file(folder: Path, entry: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(str(path), f"has other than the {entry['rows']} rows that were sealed")
 
 
-def _verify_wire(folder: Path, span: dict[str, Any]) -> Iterator[Finding]:
+def verify_wire(folder: Path, span: dict[str, Any]) -> Iterator[Finding]:
+    """Check the wire bytes and read times that a segment keeps of one port."""
     path = folder / span["wire"]
     digest, size = hashlib.sha256(), 0
     try:
@@ -109,6 +129,11 @@ def _verify_wire(folder: Path, span: dict[str, Any]) -> Iterator[Finding]:
         return
     if digest.hexdigest() != span["sha256"] or size != span["end"] - span["start"]:
         yield Finding(str(path), "its bytes are not those that were captured")
+    index = folder / index_name(span["wire"])
+    if not index.exists():
+        yield Finding(str(index), "missing")
+    elif "index_sha256" in span and file_sha256(index) != span["index_sha256"]:
+        yield Finding(str(index), "its bytes are not those that were sealed")
 
 
 def recover(path: str | Path) -> list[Path]:

@@ -7,6 +7,8 @@
                         /segment=NNNN/manifest.json         written last; without it the segment does not exist
                         /segment=NNNN/wire-NNNN-pPP.zst     the wire bytes of the segment
                         /segment=NNNN/board=…/model=…/quant=…/<table>.parquet
+
+A closed capture that was written anew lies in ``segment=NNNN-gG``, G being its generation (:func:`current`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,10 @@ __all__ = [
     "CAPTURE_JSON",
     "MANIFEST",
     "check_version",
+    "current",
     "file_sha256",
     "partition",
+    "segment_folder",
     "slug",
     "sync",
     "write_json",
@@ -56,6 +60,32 @@ def slug(name: str) -> str:
 def partition(board: str, model: str, quant: str) -> str:
     """Return the folder of a group's tables inside a segment, with forward slashes."""
     return f"board={slug(board)}/model={slug(model)}/quant={slug(quant)}"
+
+
+def segment_folder(number: int, generation: int = 0) -> str:
+    """Return the name of a segment's folder.
+
+    Examples
+    --------
+    >>> segment_folder(7), segment_folder(7, generation=2)
+    ('segment=0007', 'segment=0007-g2')
+    """
+    return f"segment={number:04d}" + (f"-g{generation}" if generation else "")
+
+
+def current(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return, in order, those of a capture's manifests that count.
+
+    What writes a closed capture anew writes a whole generation beside the last one, its final manifest last. A
+    generation counts once that is there, and then those before it do not: so one rename is the whole change.
+    """
+    generations: dict[int, list[dict[str, Any]]] = {}
+    for manifest in sorted(found, key=lambda m: int(m.get("segment", 0))):
+        generations.setdefault(int(manifest.get("generation", 0)), []).append(manifest)
+    for number in sorted(generations, reverse=True):
+        if not number or generations[number][-1]["final"]:
+            return generations[number]
+    return []
 
 
 def file_sha256(path: Path) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from edgeprof import reference
 from edgeprof._version import __version__
 from edgeprof.errors import ReportError, StorageError, UsageError, unknown_name
-from edgeprof.layout import MANIFEST, file_sha256, write_json
+from edgeprof.layout import MANIFEST, current, file_sha256, write_json
 from edgeprof.page import to_html
 
 if TYPE_CHECKING:
@@ -171,9 +171,9 @@ def inputs_digest(data: str | Path) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    for path in sorted(Path(data).glob(f"capture=*/segment=*/{MANIFEST}")):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        for entry in manifest["files"]:
+    for capture in sorted(Path(data).glob("capture=*")):
+        found = [json.loads(p.read_text(encoding="utf-8")) for p in capture.glob(f"segment=*/{MANIFEST}")]
+        for manifest, entry in ((m, e) for m in current(found) for e in m["files"]):
             digest.update(f"{manifest['capture_id']} {entry['path']} {entry['sha256']}\n".encode())
     return digest.hexdigest()
 

@@ -7,31 +7,34 @@ files that nobody reads and that the next try overwrites, for their names depend
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from edgeprof import journal
-from edgeprof._version import __version__
 from edgeprof.decode import decode_port
 from edgeprof.decode_state import PortState, Rows
 from edgeprof.errors import StorageError
-from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version, file_sha256, partition, sync, write_json
-from edgeprof.schema import FORMAT_VERSION
+from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version, current, segment_folder
+from edgeprof.segment import Source, keep_ranges, wire_digest, write_manifest, write_table
 from edgeprof.tables import build
 
-__all__ = ["capture_rows", "decode_tail", "load_capture", "load_manifests", "seal", "states_after", "wire_digest"]
-
-PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
+__all__ = [
+    "capture_rows",
+    "decode_from",
+    "decode_tail",
+    "load_capture",
+    "load_manifests",
+    "seal",
+    "states_after",
+    "write_segment",
+]
 
 
 def load_capture(capture: Path) -> dict[str, Any]:
@@ -51,9 +54,8 @@ def _load(path: Path, consequence: str) -> dict[str, Any]:
 
 
 def load_manifests(capture: Path) -> list[dict[str, Any]]:
-    """Return the manifests of a local capture in order."""
-    found = [_load(path, "run `edgeprof verify`") for path in capture.glob(f"segment=*/{MANIFEST}")]
-    return sorted(found, key=lambda m: int(m["segment"]))
+    """Return the manifests of a local capture that count, in order."""
+    return current(_load(path, "run `edgeprof verify`") for path in capture.glob(f"segment=*/{MANIFEST}"))
 
 
 def states_after(manifests: list[dict[str, Any]], n_ports: int) -> list[PortState]:
@@ -82,16 +84,43 @@ def decode_tail(
         False if the capture may still be going on, so that an open run has no status yet.
     """
     events = journal.read_events(capture)
+    # A segment takes what surely has its time; the read that is being written now is the next one's.
+    end_of = journal.stream_end if final else journal.indexed_end
+    source = _Journal(capture)
+    return decode_from(
+        source, header, states, lambda port: end_of(capture, port), events, final=final, finished=finished
+    )
+
+
+class _Journal:
+    """A capture's journal, as what a segment is made of."""
+
+    def __init__(self, capture: Path) -> None:
+        self.capture = capture
+
+    def read(self, port: int, start: int, end: int) -> Iterator[bytes]:
+        return journal.read_from(self.capture, port, start, end)
+
+    def index(self, port: int, start: int, end: int) -> list[tuple[int, int]]:
+        return journal.read_index(self.capture, port, start)
+
+
+def decode_from(
+    source: Source, header: Mapping[str, Any], states: list[PortState], end_of: Callable[[int], int],
+    events: list[dict[str, Any]], *, final: bool, finished: bool = True,
+) -> tuple[Rows, list[PortState]]:  # fmt: skip
+    """Decode what a source holds of every port behind ``states``, up to ``end_of(port)``; else as :func:`decode_tail`.
+
+    ``events`` are what the host noticed, in the form of :func:`edgeprof.journal.append_event`.
+    """
     start_ns = header["monotonic_start_ns"]
     rows, after = Rows(), []
     for port, (state, facts) in enumerate(zip(states, header["ports"], strict=True)):
-        # A segment takes what surely has its time; the read that is being written now is the next one's.
-        end = journal.stream_end(capture, port) if final else journal.indexed_end(capture, port)
-        index = journal.read_index(capture, port, state.offset)
-        reads = np.array(index, np.int64).reshape(-1, 2)
+        end = end_of(port)
+        reads = np.array(source.index(port, state.offset, end), np.int64).reshape(-1, 2)
         timed_out = any(e["kind"] in ("timeout", "disconnected") and e.get("port") == port for e in events)
         part, new = decode_port(
-            journal.read_from(capture, port, state.offset, end),
+            source.read(port, state.offset, end),
             state,
             capture_id=header["capture_id"],
             port=port,
@@ -171,41 +200,16 @@ def seal(capture: Path, *, final: bool = False, keep_wire: bool = True) -> bool:
     if not final and all(a.offset == b.offset for a, b in zip(after, before, strict=True)):
         return False
     number = manifests[-1]["segment"] + 1 if manifests else 0
-    folder = capture / f"segment={number:04d}"
-    # A try that died may have left tables for groups that this one does not have.
-    shutil.rmtree(folder, ignore_errors=True)
     try:
-        folder.mkdir(parents=True)
-        ranges = []
-        for port, (a, b) in enumerate(zip(before, after, strict=True)):
-            entry: dict[str, Any] = {"port": port, "start": a.offset, "end": b.offset}
-            if keep_wire and b.offset > a.offset:
-                entry |= _keep_wire(capture, folder, number, port, a.offset, b.offset)
-            ranges.append(entry)
-        if final:
-            wire_sha256 = wire_digest(capture, [*manifests, {"segment": number, "ranges": ranges}])
-            rows.extend(capture_rows(header, after, wire_sha256))
-        files = []
-        for (name, group), table in sorted(build(rows, header["capture_id"]).items(), key=lambda kv: kv[0]):
-            files.append(_write_table(folder, name, group, table))
+        write_segment(
+            capture, header, number, _Journal(capture), rows, before, after,
+            earlier=manifests, final=final, keep_wire=keep_wire,
+        )  # fmt: skip
     except OSError as error:
         raise StorageError(
-            f"{folder} cannot be written ({error.strerror or error}). The journal is untouched: make room, then run "
-            f"`edgeprof recover {capture}`."
+            f"{capture / segment_folder(number)} cannot be written ({error.strerror or error}). The journal is "
+            f"untouched: make room, then run `edgeprof recover {capture}`."
         ) from error
-    write_json(
-        folder / MANIFEST,
-        {
-            "format_version": FORMAT_VERSION,
-            "edgeprof_version": __version__,
-            "capture_id": header["capture_id"],
-            "segment": number,
-            "final": final,
-            "ranges": ranges,
-            "files": files,
-            "states": [s.to_json() for s in after],
-        },
-    )
     if final:
         _drop_journal(capture)
     else:
@@ -213,51 +217,44 @@ def seal(capture: Path, *, final: bool = False, keep_wire: bool = True) -> bool:
     return True
 
 
-def _write_table(folder: Path, name: str, group: tuple[str, str, str], table: pa.Table) -> dict[str, Any]:
-    relative = f"{partition(*group)}/{name}.parquet"
-    path = folder / relative
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, **PARQUET)
-    sync(path)
-    board, model, quant = group
-    return {
-        "table": name, "path": relative, "rows": len(table), "bytes": path.stat().st_size,
-        "sha256": file_sha256(path), "board": board, "model": model, "quant": quant,
-    }  # fmt: skip
+def write_segment(
+    capture: Path, header: Mapping[str, Any], number: int, source: Source, rows: Rows, before: list[PortState],
+    after: list[PortState], *, earlier: list[dict[str, Any]], final: bool, keep_wire: bool = True, generation: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Write one segment, its manifest last, and return the manifest.
 
-
-def _keep_wire(capture: Path, folder: Path, number: int, port: int, start: int, end: int) -> dict[str, Any]:
-    name = f"wire-{number:04d}-p{port:02d}.zst"
-    digest = hashlib.sha256()
-    with pa.CompressedOutputStream(str(folder / name), "zstd") as out:
-        for chunk in journal.read_from(capture, port, start, end):
-            digest.update(chunk)
-            out.write(chunk)
-    index = journal.read_index(capture, port, start)
-    times = [(max(o, start), t) for o, t in index if o < end]
-    np.save(folder / f"wire-{number:04d}-p{port:02d}.idx.npy", np.array(times, np.int64).reshape(-1, 2))
-    for path in (folder / name, folder / f"wire-{number:04d}-p{port:02d}.idx.npy"):
-        sync(path)
-    return {"wire": name, "sha256": digest.hexdigest()}
-
-
-def wire_digest(capture: Path, segments: list[dict[str, Any]]) -> str | None:
-    """Return the digest of all wire bytes, port after port, however they were cut; None where they were not kept."""
-    spans = sorted(
-        ((span["port"], segment["segment"], span) for segment in segments for span in segment["ranges"]),
-        key=lambda found: found[:2],
+    Parameters
+    ----------
+    capture, header, number
+        The capture, what it was told at its start, and which segment it is.
+    source
+        Where the wire bytes come from that are kept.
+    rows, before, after
+        What decoding gave, and its states before and behind.
+    earlier
+        The manifests of the segments before this one.
+    final
+        It is the last: the capture's own tables go into it.
+    keep_wire
+        Keep the wire bytes beside the tables.
+    generation
+        How often the capture was written anew.
+    """
+    folder = capture / segment_folder(number, generation)
+    # A try that died may have left tables for groups that this one does not have.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    spans = [(a.offset, b.offset) for a, b in zip(before, after, strict=True)]
+    ranges = keep_ranges(source, folder, number, spans, keep_wire=keep_wire)
+    if final:
+        this = {"segment": number, "generation": generation, "ranges": ranges}
+        rows.extend(capture_rows(header, after, wire_digest(capture, [*earlier, this])))
+    tables = build(rows, header["capture_id"])
+    files = [write_table(folder, *key, table) for key, table in sorted(tables.items(), key=lambda kv: kv[0])]
+    states = [s.to_json() for s in after]
+    return write_manifest(
+        folder, header["capture_id"], number, ranges, files, states, final=final, generation=generation
     )
-    spans = [s for s in spans if s[2]["end"] > s[2]["start"]]
-    if not spans or not all("wire" in span for _, _, span in spans):
-        return None
-    if len(spans) == 1:
-        return str(spans[0][2]["sha256"])
-    digest = hashlib.sha256()
-    for _, number, span in spans:
-        with pa.CompressedInputStream(str(capture / f"segment={number:04d}" / span["wire"]), "zstd") as stream:
-            while chunk := stream.read(journal.CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _drop_pieces(capture: Path, states: list[PortState]) -> None:

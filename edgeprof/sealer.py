@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from edgeprof.errors import EdgeprofError, LockedError
+from edgeprof.errors import EdgeprofError, LockedError, StorageError
 from edgeprof.journal import stream_end
 from edgeprof.seal import load_capture, load_manifests, seal
 
@@ -31,6 +31,8 @@ def hold(capture: Path, name: str, timeout: float = 0.0) -> FileLock:
     ------
     LockedError
         Another process holds it.
+    StorageError
+        The folder cannot be written.
     """
     lock = FileLock(capture / f"{name}.lock")
     try:
@@ -40,6 +42,8 @@ def hold(capture: Path, name: str, timeout: float = 0.0) -> FileLock:
             f"{capture.name} is being written by another process (its {name} is alive). Wait until that capture "
             "has ended, or stop it with Ctrl-C where it runs; nothing was changed."
         ) from error
+    except OSError as error:
+        raise StorageError(f"{capture} cannot be written ({error.strerror or error}); nothing was changed.") from error
     return lock
 
 

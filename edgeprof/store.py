@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from edgeprof import seal
 from edgeprof.display import html_table, terminal_text
 from edgeprof.errors import EdgeprofError, NewerFormatError, StorageError, UsageError, unknown_name
 from edgeprof.frames import to_pandas
-from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version
+from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version, current
 from edgeprof.schema import TABLES, arrow_schema
 from edgeprof.tables import build, conform
 
@@ -136,7 +137,7 @@ class Dataset:
         found: dict[str, _GroupKey] | None = None,
     ) -> pa.Table:  # fmt: skip
         """Read a table from the files of some groups; ``found`` takes which group a run is in."""
-        parts = []
+        pieces: list[tuple[tuple[str, int], pa.Table]] = []
         for entry in self._files:
             group = (entry["board"], entry["model"], entry["quant"])
             if entry["table"] != name or (groups is not None and group not in groups):
@@ -151,9 +152,10 @@ class Dataset:
                     f"{entry['full']} cannot be read ({error}). `edgeprof verify {self.path}` lists what is damaged; "
                     "the wire bytes that were kept beside the tables still hold what the board said."
                 ) from error
-            parts.append(conform(part, name, columns))
+            pieces += _pieces(entry, conform(part, name, columns))
             if found is not None:
                 found.update(dict.fromkeys(map(str, part["run_id"].to_pylist()), group))
+        parts = [part for _, part in sorted(pieces, key=itemgetter(0))]
         for (table, group), part in self._tail.items():
             if table == name and (groups is None or group in groups):
                 parts.append(conform(part, name, columns))
@@ -186,6 +188,14 @@ class Dataset:
     def _repr_html_(self) -> str:
         facts = pd.DataFrame({"edgeprof data set": list(self._facts()), "": list(self._facts().values())})
         return html_table(facts)
+
+
+def _pieces(entry: dict[str, Any], part: pa.Table) -> Iterator[tuple[tuple[str, int], pa.Table]]:
+    """Yield a file's rows by the segments that they were sealed in, so that compacting changes no table's order."""
+    at = 0
+    for segment, rows in entry.get("parts") or [(entry["segment"], len(part))]:
+        yield (entry["capture"], segment), part.slice(at, rows)
+        at += rows
 
 
 def _both(first: Any, second: list[Any]) -> list[Any]:
@@ -269,14 +279,23 @@ def _open_capture(filesystem: pafs.FileSystem, folder: str) -> tuple[list[dict[s
     """Return a capture's sealed files and its tail, both of one moment."""
     try:
         for attempt in range(_RETRIES):
-            manifests = _manifests(filesystem, folder)
-            files = [e | {"full": f"{m['folder']}/{e['path']}"} for m in manifests for e in m["files"]]
-            if (manifests and manifests[-1]["final"]) or not isinstance(filesystem, pafs.LocalFileSystem):
-                return files, {}
-            # Bytes that a new segment took out of the journal while it was being read: look again.
+            last = attempt == _RETRIES - 1
+            # What a new segment took out of the journal, or a rewrite replaced, while it was being read: look again.
             with contextlib.suppress(FileNotFoundError):
+                manifests = _manifests(filesystem, folder)
+                files = [
+                    e | {"full": f"{m['folder']}/{e['path']}", "capture": folder, "segment": m["segment"]}
+                    for m in manifests
+                    for e in m["files"]
+                ]
+                if not isinstance(filesystem, pafs.LocalFileSystem):
+                    return files, {}
+                if manifests and manifests[-1]["final"]:
+                    if len(manifests) == manifests[-1]["segment"] + 1 or last:
+                        return files, {}
+                    continue
                 tail = _tail(Path(folder), manifests)
-                if (Path(folder) / "journal").is_dir() or attempt == _RETRIES - 1:
+                if (Path(folder) / "journal").is_dir() or last:
                     return files, tail
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, EdgeprofError):
@@ -300,7 +319,7 @@ def _manifests(filesystem: pafs.FileSystem, folder: str) -> list[dict[str, Any]]
                 raise StorageError(f"{path} is damaged ({error}); run `edgeprof verify`.") from error
         check_version(data.get("format_version"), path)
         found.append(data | {"folder": info.path})
-    return sorted(found, key=lambda m: int(m["segment"]))
+    return current(found)
 
 
 def _tail(capture: Path, manifests: list[dict[str, Any]]) -> dict[_Key, pa.Table]:

@@ -99,4 +99,4 @@ def test_a_comparison_of_one_board(data):
     assert set(table["board"]) == {"small"} and table["quant"].tolist() == ["F16", "Q8_0", "Q4_0"]
     assert compare(data, baseline="F16", board="big").baseline == {"big": ("F16",)}
     with pytest.raises(UsageError, match="Did you mean 'small'"):
-        compare(data, board="smal")
+        compare(data, board="small_")

@@ -1,0 +1,91 @@
+"""Tables anew from the wire bytes that were kept: what the board said, as this version of edgeprof understands it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from edgeprof.care import verify_wire
+from edgeprof.errors import StorageError
+from edgeprof.kept import KeptWire, spans
+from edgeprof.layout import file_sha256, segment_folder
+from edgeprof.rewrite import Outcome, capture_id, choose, closed, each, next_generation, rewriting
+from edgeprof.seal import decode_from, load_capture, states_after, write_segment
+
+__all__ = ["redecode"]
+
+# The events that decoding finds itself. All others that belong to no run were noticed by the host, and are not on the
+# wire: they are carried over.
+_DECODED = ("gap", "reset")
+
+
+def redecode(path: str | Path, captures: Iterable[str] = ()) -> list[Outcome]:
+    """Decode the kept wire bytes of closed captures again, segment by segment.
+
+    Tables may be damaged, wire bytes may not. Whatever ends this leaves a capture's old tables or its new ones.
+
+    Parameters
+    ----------
+    path
+        The data set, or one capture in it.
+    captures
+        Names of captures; all by default.
+
+    Returns
+    -------
+    list of Outcome
+        One a capture. Code 2: it is not closed, or kept no wire bytes; 5: it is still going on, is damaged, or cannot
+        be written. In all of these it is as it was.
+    """
+    return each(choose(Path(path), captures), _redecode)
+
+
+def _redecode(capture: Path) -> Outcome:
+    name = capture_id(capture)
+    with rewriting(capture) as manifests:
+        if not closed(manifests):
+            return Outcome(name, "left alone: it is not closed; `edgeprof recover` closes it", 2)
+        if not all("wire" in span for _, span in spans(manifests)):
+            return Outcome(name, "left alone: its wire bytes were not kept", 2)
+        for folder, span in spans(manifests):
+            for finding in verify_wire(capture / folder, span):
+                raise StorageError(f"{finding.where}: {finding.what}; it was left as it was.")
+        header = load_capture(capture)
+        source, events = KeptWire(capture, manifests), _host_events(capture, manifests[-1], header)
+        states, written = states_after([], len(header["ports"])), list[dict[str, Any]]()
+        for old in manifests:
+            ends = {span["port"]: span["end"] for span in old["ranges"]}
+            rows, after = decode_from(source, header, states, ends.__getitem__, events, final=old["final"])
+            new = write_segment(
+                capture, header, old["segment"], source, rows, states, after,
+                earlier=written, final=old["final"], generation=next_generation(manifests),
+            )  # fmt: skip
+            written.append(new)
+            states = after
+    changed = sorted({table for table, *_ in _tables(manifests) ^ _tables(written)})
+    return Outcome(name, f"redecoded: {', '.join(changed)} changed" if changed else "redecoded: the same tables")
+
+
+def _tables(manifests: list[dict[str, Any]]) -> set[tuple[str, int, str, str]]:
+    return {(e["table"], m["segment"], e["path"], e["sha256"]) for m in manifests for e in m["files"]}
+
+
+def _host_events(capture: Path, last: dict[str, Any], header: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the host noticed, from the table where the last segment holds it."""
+    found = []
+    for entry in last["files"]:
+        if entry["table"] != "events" or (entry["board"], entry["model"], entry["quant"]) != ("", "", ""):
+            continue
+        path = capture / segment_folder(last["segment"], last.get("generation", 0)) / entry["path"]
+        if not path.exists() or file_sha256(path) != entry["sha256"]:
+            raise StorageError(f"{path} is damaged: what the host noticed is only there. It was left as it was.")
+        found += [
+            {"port": row["port"], "kind": row["kind"], "t_ns": row["start"] + header["monotonic_start_ns"],
+             "detail": row["detail"]}
+            for row in pq.ParquetFile(path).read().to_pylist()
+            if row["run_id"] is None and row["kind"] not in _DECODED
+        ]  # fmt: skip
+    return found
