@@ -90,7 +90,7 @@ def _ram(run: Any, stack: Any, heap: Any) -> Iterator[_Part]:
     if not pd.isna(stack):
         used = int(stack)
         yield "stack", "measured", used
-    if not pd.isna(run.stack_reserved_bytes) and run.stack_reserved_bytes > used:
+    if not pd.isna(run.stack_reserved_bytes) and run.stack_reserved_bytes >= used:
         yield "stack reserve", "reserved", int(run.stack_reserved_bytes) - used
     if not pd.isna(run.kv_cache_bytes):
         yield "KV cache", "computed", int(run.kv_cache_bytes)
@@ -268,7 +268,10 @@ def stack_table(budget: pd.DataFrame) -> pd.DataFrame:
                 "group": name,
                 "reserved [byte]": units.exact(reserved if beyond is not None else None),
                 "measured peak [byte]": units.exact(peak),
-                "never used [byte]": units.exact(beyond if peak is not None else None),
+                # All of it written over: how far beyond it went, the watermark cannot tell.
+                "never used [byte]": "0: full or overflowed"
+                if peak is not None and beyond is not None and beyond <= 0
+                else units.exact(beyond if peak is not None else None),
             }
         )
     return pd.DataFrame(rows, columns=["group", "reserved [byte]", "measured peak [byte]", "never used [byte]"])

@@ -221,6 +221,7 @@ class _Port:
         """The board restarted: what was under way ended there."""
         if self.state.run is not None:
             self.close(self.state.run, "reset", None)
+        self.state.line, self.state.adapters = None, {}  # a line that the reset cut has no second half
         self.happened("reset", end, f"boot {self.state.boot} ended, boot {frame.boot} began", None)
 
     def happened(self, kind: str, end: int, detail: str, run: OpenRun | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -68,8 +69,9 @@ def merge(sources: Iterable[str | Path], out: str | Path, *, move: bool = False)
             shutil.rmtree(folder, ignore_errors=True)
         return each(found, lambda capture: _merge(capture, target, move=move))
     finally:
-        (target / _LOCK).unlink(missing_ok=True)
-        lock.release(force=True)
+        lock.release(force=True)  # first: an open file cannot be removed everywhere
+        with contextlib.suppress(OSError):
+            (target / _LOCK).unlink(missing_ok=True)
 
 
 def _merge(capture: Path, target: Path, *, move: bool) -> Outcome:

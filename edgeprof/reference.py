@@ -16,7 +16,7 @@ from edgeprof.same import differences
 from edgeprof.store import open_dataset
 from edgeprof.sweep import Plan, load_plan
 
-__all__ = ["check_reference", "reference_plans"]
+__all__ = ["build_reference", "check_reference", "missing_boards", "reference_plans"]
 
 NIGHTLY = "nightly"
 

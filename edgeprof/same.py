@@ -1,4 +1,4 @@
-"""Whether two captures are the same: every column that the device said, to the last digit."""
+"""Whether two captures are the same: every column of runs, tokens, stages and memory that the device said."""
 
 from __future__ import annotations
 

@@ -23,7 +23,10 @@ def model_facts(model: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
     from edgeprof.modelfile import read_model_info, read_vocab
 
     info = read_model_info(model)
-    return {"model_sha256": info.sha256, "bits_per_weight": info.bits_per_weight}, {info.sha256: read_vocab(model)}
+    facts = {"model_sha256": info.sha256, "bits_per_weight": info.bits_per_weight}
+    # What the board says of its model counts; these are for one that cannot read it, or does not say.
+    facts |= {"model": info.name, "arch": info.arch, "quant": info.quant, "model_bytes": info.model_bytes}
+    return facts, {info.sha256: read_vocab(model)}
 
 
 def evaluation(text_file: Path, model: Path, *, max_windows: int = 0, probe: int = 0) -> Evaluation:

@@ -20,6 +20,8 @@ from edgeprof.errors import DeviceError
 
 __all__ = ["main", "program"]
 
+LEAST_RAM = 64 * 1024
+
 WRONG_ARGUMENTS = 3  # how the port ends that is called without any
 
 
@@ -59,6 +61,8 @@ def _start(args: argparse.Namespace, line: Line) -> Started:
         raise DeviceError(f"The board 'host' cannot be started here: {found.problem}")
     if not isinstance(line, Pty) or args.tap:
         raise DeviceError("The board 'host' has a pty only, and no tap.")
+    if args.ram < LEAST_RAM:
+        raise DeviceError(f"The board 'host' needs at least --ram {LEAST_RAM}; {args.ram} bytes were given.")
     model = read_model(args.model, "host")
     check_model(model, args.model, "host")
     image = args.image or program()

@@ -107,9 +107,9 @@ def main(
         not 1 <= args.boot <= 65535
         or not 1 <= args.n_ctx <= 65535
         or not 0 <= args.ram <= LARGEST_MODEL
-        or args.flash < 0
+        or not 0 <= args.flash < 2**32
     ):
-        made.error("--boot and --n-ctx must be from 1 to 65535, --ram from 0 to 2**30, --flash not negative")
+        made.error("--boot and --n-ctx must be from 1 to 65535, --ram from 0 to 2**30, --flash from 0 to 2**32 - 1")
     try:
         started = start(args, open_line(args.transport))
     except EdgeprofError as error:
@@ -129,6 +129,6 @@ def main(
     try:
         started.run()
     except Exception as error:  # a trap, a dead emulator, a line that is gone: one sentence for whoever started us
-        print(f"The board {board!r} stopped: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
+        print(f"The board {board!r} stopped: {(str(error).strip() or repr(error)).splitlines()[-1]}", file=sys.stderr)
     started.end()
     return DeviceError.exit_code

@@ -46,5 +46,8 @@ def run(args: argparse.Namespace) -> int:
         result = quantize(args.model, folder / f"{name}-{to}.gguf", to, keep=keep)
         print(f"{result.path}: {units.iec(result.model_bytes)}, {result.bits_per_weight:.2f} bits per weight")
         for note in result.fallbacks:
-            print(f"  note: {note}")
+            print(
+                f"  note: {note.tensor} is {note.used} and not {note.wanted}: its rows have {note.row_length} weights, "
+                f"which is no multiple of {note.block_size}"
+            )
     return 0

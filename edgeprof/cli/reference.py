@@ -42,5 +42,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"captured in {time.monotonic() - began:.0f} s")
         found = check_reference(out) if args.check else []
     if args.check:
-        print("\n".join(found) or "every device column is the same")
+        print("\n".join(found) or "every device column of runs, tokens, stages and memory is the same")
+        if found:
+            print("Another emulator or its version may count otherwise: see runs.emulator_version of both.")
     return 1 if found else 0

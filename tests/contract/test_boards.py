@@ -31,6 +31,7 @@ def test_it_says_what_it_is(name):
 
 
 @every
+@pytest.mark.emulators
 def test_an_unknown_option_is_refused(name):
     needs_board(name)
     with pytest.raises(UsageError, match="'rma'"):
@@ -39,6 +40,7 @@ def test_an_unknown_option_is_refused(name):
 
 @every
 @pytest.mark.slow
+@pytest.mark.emulators
 @pytest.mark.parametrize(("option", "value"), [("n_ctx", 0), ("n_ctx", 70_000), ("boot", 0), ("boot", "one")])
 def test_a_value_out_of_range_is_a_sentence(name, option, value, tmp_path):
     needs_board(name)

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +123,8 @@ def uses(cmdline: Path, folder: Path) -> bool:
 def relay() -> Iterator[tuple[str, Any]]:
     """Offer a port behind which one board after the other can stand, as behind a real one."""
     outer, slave = os.openpty()
+    import tty  # not on Windows
+
     tty.setraw(slave)
     stop = threading.Event()
 

@@ -238,6 +238,9 @@ def test_one_more_multiplication_is_seen(name, quiet, models, slower, tmp_path):
     model, jobs = work(name)
     result = run(name, out, models(model), jobs[:1], image=slower(name))
     assert result.failed == {}
+    shutil.copytree(result.path, tmp_path / "candidate" / result.path.name)
+    found = differences(edgeprof.open(tmp_path / "candidate"), edgeprof.open(quiet(name).path), subset=True)
+    assert any(f.startswith("tokens.ticks:") for f in found), found
     both = edgeprof.open(out)
     base, candidate = both.runs.groupby("firmware_sha256", sort=False).first().index
     compared = edgeprof.compare(both, by="firmware_sha256", baseline=base).table.set_index("firmware_sha256")

@@ -158,6 +158,8 @@ def test_the_table_of_stacks():
         ["toy · F16", "8,000", "3,210", "4,790"],
         ["toy · Q4_0", "8,000", "–", "–"],
     ]
+    full = budget.largest(budget_of(run(), memory=[sample(stack=8000)]))
+    assert budget.stack_table(full).to_numpy().tolist() == [["toy · F16", "8,000", "8,000", "0: full or overflowed"]]
     none = budget.largest(budget_of(run(stack_reserved_bytes=None)))
     assert budget.stack_table(none).empty
     measured = budget.largest(budget_of(run(stack_reserved_bytes=None), memory=[sample(stack=3210)]))
