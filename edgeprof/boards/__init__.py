@@ -239,7 +239,10 @@ def _fail(board: str, answer: dict[str, str], process: subprocess.Popen[str], st
         kind: type[errors.EdgeprofError] = getattr(errors, answer.get("kind", ""), errors.DeviceError)
         raise kind(answer["error"])
     if process.poll() is None:
-        raise errors.DeviceError(f"The board {board!r} did not start in time.")
+        raise errors.DeviceError(
+            f"The board {board!r} did not start in time. Is this machine very busy? Try again, or start it by "
+            f"hand to see what it says: python -m edgeprof.boards.{board} --model FILE.gguf"
+        )
     stderr.seek(0)
     last = stderr.read().strip().splitlines()[-1:] or ["it said nothing"]
     raise errors.DeviceError(f"The board {board!r} did not start (exit code {process.returncode}): {last[0]}")

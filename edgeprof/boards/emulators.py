@@ -63,12 +63,14 @@ def qemu(target: str) -> Found:
 
 
 def _node_modules(node: str) -> list[Path]:
-    """Return the folders where npm puts packages, the nearest first."""
-    prefix = Path(node).resolve().parents[1]
+    """Return the folders where npm puts packages: those that the user names, its own, the user's, the current one's."""
     listed = [Path(p) for p in os.environ.get("NODE_PATH", "").split(os.pathsep) if p]
+    # Homebrew links node from where its packages are not: both ends of the link count.
+    own = [p.parents[1] / "lib" / "node_modules" for p in (Path(node), Path(node).resolve())]
+    windows = [Path(os.environ["APPDATA"]) / "npm" / "node_modules"] if "APPDATA" in os.environ else []
     return [
-        *listed, Path.cwd() / "node_modules", Path.home() / "node_modules", prefix / "lib" / "node_modules",
-        Path("/usr/local/lib/node_modules"), Path(node).parent / "node_modules",
+        *listed, *own, *windows, Path("/usr/local/lib/node_modules"), Path(node).parent / "node_modules",
+        Path.home() / "node_modules", Path.cwd() / "node_modules",
     ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ program holds counts as usable. The shape of --json is in docs/boards.md.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +148,8 @@ def _lacks(name: str, found: Sequence[dict[str, Any]], attached: Sequence[Port])
     if name in ports.KINDS:
         mine, missing = [p for p in attached if p.kind == name], f"No port of the kind {name!r} is attached."
     elif "/" in name or name.upper().startswith("COM"):
-        mine, missing = [p for p in attached if p.port == name], f"The port {name} is not attached."
+        real = os.path.realpath(name)  # /dev/serial/by-id/… is a link, and the one name that stays
+        mine, missing = [p for p in attached if p.port in (name, real)], f"The port {name} is not attached."
     else:
         raise unknown_name("board or kind of port", name, [*(b["name"] for b in found), *ports.KINDS])
     if not mine:
