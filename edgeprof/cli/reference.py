@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edgeprof.cli.sweep import sweep_with_bar
     from edgeprof.errors import UsageError
-    from edgeprof.reference import build_reference, check_reference, reference_plans
+    from edgeprof.reference_data import build_reference, check_reference, reference_plans
 
     if not args.out and not args.check:
         raise UsageError("reference build needs --out DIR (where to), --check (compare with what is there), or both.")

@@ -6,7 +6,9 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from handmade import harmful
@@ -50,12 +52,12 @@ def pico(device: str, product: str = "Board in FS mode") -> ListPortInfo:
 
 
 @pytest.fixture
-def device(tmp_path):
-    """A file that this user may open, in place of a port."""
-    path = tmp_path / "dev" / "ttyACM0"
-    path.parent.mkdir()
-    path.touch()
-    return str(path)
+def device():
+    """A file that this user may open, in place of a port; with a short path, for tables cut long ones."""
+    with tempfile.TemporaryDirectory(prefix="tty") as folder:
+        path = Path(folder, "ttyACM0")
+        path.touch()
+        yield str(path)
 
 
 def test_all_boards_are_listed_with_what_was_found(cli):

@@ -9,7 +9,7 @@ import edgeprof
 from edgeprof import resources
 from edgeprof.care import verify
 from edgeprof.errors import DeviceError, UsageError
-from edgeprof.reference import build_reference, reference_plans
+from edgeprof.reference_data import build_reference, reference_plans
 from edgeprof.same import differences
 from edgeprof.sweep import load_plan, run_sweep
 

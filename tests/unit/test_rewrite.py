@@ -43,7 +43,7 @@ def sent(boot: int = 7, model: str = "toy", n: int = 4) -> bytes:
         board.begin(kind="generate", prompt_id=f"p{i}", n_prompt=4)
         board.tokens(0, 4, 0)
         board.stages(0, [1, 2, 3])
-        parts.append(b"run %d\nhalf a line" % i)
+        parts.append(b"run %d\nachieved tok/s: 8.5\nhalf a line" % i)
         board.tokens(4, 7, 1)
         board.memory(5, 1, 2, 3, 4)
         board.event(6, 1, i)
