@@ -1,7 +1,8 @@
 """The board ``lx106``: the ESP8266's core in QEMU, which counts its instructions. It stands for the ESP family.
 
 Debian's QEMU has no ESP32. One instruction takes 32 ns of virtual time (``shift=5``), from which the port recovers the
-exact count. The console is QEMU's semihosting.
+exact count. The console is QEMU's semihosting, which has been seen to lose a byte when it is flooded with requests (one
+request in some ten thousand); a capture asks one thing at a time.
 """
 
 from __future__ import annotations

