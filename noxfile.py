@@ -320,6 +320,7 @@ def capture_reference(session: nox.Session, *more: str) -> None:
 def nightly(session: nox.Session) -> None:
     """Run the tests that take minutes."""
     install(session, "test", "firmware")
+    session.install("uv")  # a test makes environments with other versions of wasmtime
     pytest(session, "-m", "nightly", "tests")
 
 

@@ -70,7 +70,7 @@ def plot_memory_budget(data: pd.DataFrame, *, region: str = "RAM", ax: Axes | No
             left += width
         _limit(ax, row, left, limits.get(name, float("nan")) / scale, unit, name in balanced)
     if alone:
-        _tall_enough(ax, len(names))
+        style.set_height(ax, max(style.SIZE[1], 1.5 + 0.3 * len(names)))
     ax.set_yticks(range(len(names)), [mpl_text(n) for n in names])
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
     ax.set_xlim(0, 1.34 * reach / scale)
@@ -97,12 +97,6 @@ def _limit(ax: Axes, row: int, needed: float, has: float, unit: str, whole: bool
         text, (max(needed, has) if known else needed, row), xytext=(5, 0), textcoords="offset points", va="center",
         fontsize=8.5, color=colour, fontweight="bold" if colour == _OVER else "normal",
     )  # fmt: skip
-
-
-def _tall_enough(ax: Axes, rows: int) -> None:
-    figure = ax.figure.get_figure(root=True)
-    if figure is not None:
-        figure.set_figheight(max(style.SIZE[1], 1.5 + 0.3 * rows))
 
 
 def _legend(ax: Axes, labels: dict[str, str]) -> None:
@@ -133,7 +127,7 @@ def plot_sections(data: pd.DataFrame, *, of: str = "flash", ax: Axes | None = No
     alone = ax is None
     ax = style.axes(ax)
     if alone:
-        _tall_enough(ax, len(data))
+        style.set_height(ax, max(style.SIZE[1], 1.5 + 0.3 * len(data)))
     labels: dict[str, str] = {}
     longest = 1.0
     for row, (kind, size) in enumerate(zip(data["kind"], data["bytes"].to_numpy(float), strict=True)):

@@ -59,7 +59,7 @@ def plot_stages(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = No
             whole, (left, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5, color="#333333"
         )
     if alone:
-        _high_enough(ax, len(names))
+        style.set_height(ax, 1.9 + 0.36 * max(len(names), 2))
     ax.set_yticks(range(len(names)), [mpl_text(n) for n in names])
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
     ax.set_xlim(0, 112)
@@ -75,12 +75,6 @@ def _in_order(data: pd.DataFrame) -> list[str]:
     """Return the stages that occur, in the order of a pass."""
     present = list(dict.fromkeys(str(stage) for stage in data["stage"]))
     return [s for s in _COLOURS if s in present] + [s for s in present if s not in _COLOURS]
-
-
-def _high_enough(ax: Axes, rows: int) -> None:
-    figure = ax.figure.get_figure(root=True)
-    if figure is not None:
-        figure.set_figheight(1.9 + 0.36 * max(rows, 2))
 
 
 def _legend(ax: Axes, largest: dict[str, float]) -> int:

@@ -10,7 +10,7 @@ from edgeprof.display import mpl_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "axes", "colours", "label_lines", "tick_unit"]
+__all__ = ["COLOURS", "axes", "colours", "label_lines", "set_height", "tick_unit"]
 
 # Okabe and Ito's palette, without its yellow, which is too light on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -29,6 +29,15 @@ def axes(ax: Axes | None) -> Axes:
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=9)
     return ax
+
+
+def set_height(ax: Axes, inches: float) -> None:
+    """Give the figure of axes that stand alone another height, in inches."""
+    from matplotlib.figure import Figure
+
+    figure = ax.get_figure()
+    if isinstance(figure, Figure):
+        figure.set_figheight(inches)
 
 
 def colours(names: Iterable[str]) -> dict[str, tuple[str, str]]:
