@@ -1,8 +1,8 @@
 """The board ``lx106``: the ESP8266's core in QEMU, which counts its instructions. It stands for the ESP family.
 
 Debian's QEMU has no ESP32. One instruction takes 32 ns of virtual time (``shift=5``), from which the port recovers the
-exact count. The console is QEMU's semihosting, which has been seen to lose a byte when it is flooded with requests (one
-request in some ten thousand); a capture asks one thing at a time.
+exact count. The console is QEMU's semihosting, which was seen once to lose a request while it was flooded with
+hundreds; why is not known. A capture asks one thing at a time, and ends with an error if that is lost.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def flooded(name: str, model: Path, pause: float, **options: Any) -> tuple[list[
 
 
 def flooded_whole(name: str, model: Path, pause: float) -> tuple[list[tuple[Any, ...]], int]:
-    """Do so until no request was lost: QEMU's console of the lx106 drops one in some tens of thousands."""
+    """Do so until no request was lost, as was seen once on the lx106 in QEMU: what is judged here is the clock."""
     for _ in range(4 if name == "lx106" else 1):
         frames, n_bytes = flooded(name, model, pause)
         if [f[0] for f in frames].count(wire.Type.HELLO) == HELLOS:
