@@ -223,14 +223,14 @@ def capture(
             pipe.write(REQUEST.pack(port, len(data)) + data)
             pipe.flush()
 
-    config = {"ports": [{"url": s.url, "settings": asdict(s.settings)} for s in sources]}
+    config = {"ports": [{"url": s.url, "settings": asdict(s.settings), "reconnect": not s.emulated} for s in sources]}
     with contextlib.suppress(OSError):
         pipe.write(json.dumps(config).encode() + b"\n")
         pipe.flush()
     progress = [Progress(s.name) for s in sources]
     talks = [_conversation(folder, n, s, jobs, send, progress[n], idle_seconds) for n, s in enumerate(sources)]
     try:
-        error = _follow(reader, sealer, talks, [s.opened for s in sources], seconds, on_progress)
+        error = _follow(reader, sealer, talks, [s.opened for s in sources], seconds, on_progress, idle_seconds)
     finally:
         with contextlib.suppress(OSError):
             pipe.close()
@@ -240,6 +240,8 @@ def capture(
             reader.kill()
             reader.wait()
         reader.stdout.close()
+        for talk in talks:
+            talk.tail.close()
         sealer.finish()
     if error is not None:
         if isinstance(error, DeviceError):
@@ -303,7 +305,7 @@ def _messages(lines: queue.Queue[str | None]) -> Iterator[str | None]:
 def _follow(
     reader: subprocess.Popen[bytes], sealer: _Sealer, talks: list[Conversation],
     opened: Sequence[Callable[[], None] | None], seconds: float | None,
-    on_progress: Callable[[list[Progress]], None] | None,
+    on_progress: Callable[[list[Progress]], None] | None, idle_seconds: float,
 ) -> EdgeprofError | None:  # fmt: skip
     """Go on until all conversations are over, the time is, or the reader ends; return what went wrong."""
     lines: queue.Queue[str | None] = queue.Queue()
@@ -311,8 +313,9 @@ def _follow(
     passive = all(t.over for t in talks)
     end = time.monotonic() + seconds if seconds is not None else None
     shown = 0.0
+    fresh: set[int] = set()
+    away: dict[int, tuple[float, str]] = {}
     while True:
-        fresh: set[int] = set()
         for line in _messages(lines):
             if line is None:
                 reader.wait()
@@ -330,14 +333,22 @@ def _follow(
                     tell()
             elif word == "read":
                 fresh.add(port)
-            elif word == "closed" and not talks[port].over:
-                talks[port].pump()
-                if not talks[port].over:
-                    talks[port].fail(f"{talks[port].progress.name} went away: {rest.partition(' ')[2]}")
-        for port in fresh:
+            elif word == "lost":
+                away[port] = (time.monotonic(), rest.partition(" ")[2])
+                talks[port].away()
+            elif word == "back":
+                away.pop(port, None)
+                talks[port].back()
+            elif word == "closed":
+                talks[port].gone(rest.partition(" ")[2])
+        for port in [port for port in fresh if talks[port].due]:
             talks[port].pump()
-        for talk in talks:
-            talk.tick()
+            fresh.discard(port)
+        for port, talk in enumerate(talks):
+            if port not in away:
+                talk.tick()
+            elif time.monotonic() - away[port][0] > idle_seconds:
+                talk.gone(f"{away[port][1]}, and it did not come back for {idle_seconds:g} s")
         sealer.keep_alive()
         if on_progress and time.monotonic() - shown > 0.1:
             shown = time.monotonic()

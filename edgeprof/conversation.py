@@ -16,6 +16,7 @@ __all__ = ["Conversation", "Progress"]
 
 # What a board sends while it works on a request: it did not get lost.
 _WORK = (wire.Type.TOKENS, wire.Type.STAGES, wire.Type.MEMORY)
+LOOK_SECONDS = 0.1
 PATIENCE = 3  # an emulator on a busy machine takes its time to start
 
 
@@ -29,6 +30,7 @@ class Progress:
     passes: int = 0
     lost: int = 0
     jobs_done: int = 0
+    away: bool = False
 
 
 class Conversation:
@@ -40,7 +42,8 @@ class Conversation:
         self.folder, self.port, self.send, self.progress = folder, port, send, progress
         self.lossless = lossless
         self.splitter = wire.Splitter()
-        self.read = 0
+        self.tail = journal.Tail(folder, port)
+        self.looked = 0.0
         self.boot: int | None = None
         self.next_seq = 0
         self.talk = talk
@@ -60,14 +63,29 @@ class Conversation:
         if self.talk is not None:
             self._go(None)
 
+    @property
+    def due(self) -> bool:
+        """True if it is time to look into the journal: at once where an answer is waited for, else now and then."""
+        return self.talk is not None or time.monotonic() - self.looked >= LOOK_SECONDS
+
     def pump(self) -> None:
         """Take what is new in the journal."""
-        for chunk in journal.read_from(self.folder, self.port, self.read):
-            self.read += len(chunk)
-            self.progress.bytes = self.read
+        self.looked = time.monotonic()
+        while chunk := self.tail.read():
+            self.progress.bytes = self.tail.offset
             for piece in self.splitter.feed(chunk):
                 if piece.frame is not None and not wire.from_host(piece.frame):
                     self._take(piece.frame)
+
+    def away(self) -> None:
+        """The port vanished and is being looked for."""
+        self.progress.away = True
+
+    def back(self) -> None:
+        """The port is there again: what was asked may not have arrived."""
+        self.progress.away = False
+        if self.ask is not None:
+            self._send()
 
     def tick(self) -> None:
         """Ask again, or give up, if the time is over. What is not lost is waited for as long, and longer."""
@@ -81,15 +99,32 @@ class Conversation:
         else:
             self._go(None)
 
+    def gone(self, reason: str) -> None:
+        """The port will not come back, or not soon enough."""
+        self.progress.away = True
+        if not self.over:
+            self.pump()
+        if not self.over:
+            self.fail(f"{self.progress.name} went away: {reason}")
+
     def fail(self, reason: str) -> None:
         """End the conversation: its board is gone."""
         self.error, self.talk, self.ask = reason, None, None
+
+    def note(self, kind: str, detail: str) -> None:
+        """Journal what happened."""
+        event = {"port": self.port, "kind": kind, "t_ns": time.monotonic_ns(), "detail": detail}
+        with contextlib.suppress(OSError):  # a full disk is the reader's to report
+            journal.append_event(self.folder, event)
 
     def _take(self, frame: wire.Frame) -> None:
         p = self.progress
         p.frames += 1
         if frame.boot != self.boot:
+            restarted = self.boot is not None
             self.boot, self.next_seq = frame.boot, frame.seq
+            if restarted and self.ask is not None and not self.ask.at_rest:
+                self.fail(f"{p.name} restarted in the middle of its work; what came is kept")
         p.lost += max(frame.seq - self.next_seq, 0)
         self.next_seq = max(frame.seq + 1, self.next_seq)
         if frame.type == wire.Type.TOKENS:
@@ -108,10 +143,7 @@ class Conversation:
         except StopIteration as stop:
             self.outcome, self.talk, self.ask = stop.value, None, None
         except EdgeprofError as error:
-            kind = "timeout" if isinstance(error, DeviceError) else "refused"
-            event = {"port": self.port, "kind": kind, "t_ns": time.monotonic_ns(), "detail": str(error)}
-            with contextlib.suppress(OSError):  # a full disk is the reader's to report
-                journal.append_event(self.folder, event)
+            self.note("timeout" if isinstance(error, DeviceError) else "refused", str(error))
             self.fail(str(error))
         else:
             self.tries = 0

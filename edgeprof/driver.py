@@ -70,12 +70,16 @@ Job = Generation | Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Send ``frame`` and wait until ``done`` accepts one; every frame that comes starts the time anew."""
+    """Send ``frame`` and wait until ``done`` accepts one; every frame that comes starts the time anew.
+
+    ``at_rest`` is True where the board has nothing to do yet that a restart would undo.
+    """
 
     frame: bytes
     done: Callable[[wire.Frame], bool]
     seconds: float
     tries: int = 1
+    at_rest: bool = False
 
 
 @dataclass(slots=True)
@@ -143,7 +147,8 @@ def converse(
     """
     ids, outcome = _Requests(last_request), Outcome()
     request = ids.next()
-    hello = yield Ask(wire.hello_request(request), lambda f: f.type == wire.Type.HELLO, HELLO_SECONDS, HELLO_TRIES)
+    greeted: Callable[[wire.Frame], bool] = lambda f: f.type == wire.Type.HELLO  # noqa: E731
+    hello = yield Ask(wire.hello_request(request), greeted, HELLO_SECONDS, HELLO_TRIES, at_rest=True)
     if hello is None:
         raise DeviceError(
             f"{name} did not answer: {HELLO_TRIES} HELLO requests in {HELLO_SECONDS * HELLO_TRIES:.0f} s brought no "

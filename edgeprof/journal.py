@@ -14,12 +14,13 @@ import json
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 __all__ = [
     "PortWriter",
+    "Tail",
     "append_event",
     "indexed_end",
     "pieces",
@@ -69,6 +70,7 @@ class PortWriter:
         self._piece_bytes, self._piece_ns = piece_bytes, int(piece_seconds * 1e9)
         self.offset = stream_end(capture, port)
         self._wire, self._idx = -1, -1
+        self._unsynced = False
         self._open()
 
     def _open(self) -> None:
@@ -79,28 +81,39 @@ class PortWriter:
         self._piece_start, self._piece_began = self.offset, time.monotonic_ns()
 
     def append(self, data: bytes, t_ns: int) -> None:
-        """Append what one read returned.
+        """Append what one read returned; else as :meth:`extend`."""
+        self.extend([(data, t_ns)])
+
+    def extend(self, reads: Sequence[tuple[bytes, int]]) -> None:
+        """Append what some reads returned, each with its time, in one go.
 
         Raises
         ------
         OSError
             The disk is full or the folder went away; what was written before stays whole.
         """
-        began = self.offset
-        view = memoryview(data)
+        entries, began = bytearray(), self.offset
+        for data, t_ns in reads:
+            entries += _ENTRY.pack(began, t_ns)
+            began += len(data)
+        view = memoryview(reads[0][0] if len(reads) == 1 else b"".join([data for data, _ in reads]))
         while view:
             written = os.write(self._wire, view)
             self.offset += written
             view = view[written:]
-        os.write(self._idx, _ENTRY.pack(began, t_ns))
-        if self.offset - self._piece_start >= self._piece_bytes or t_ns - self._piece_began >= self._piece_ns:
+        os.write(self._idx, entries)
+        self._unsynced = True
+        last_ns = reads[-1][1]
+        if self.offset - self._piece_start >= self._piece_bytes or last_ns - self._piece_began >= self._piece_ns:
             self.close()
             self._open()
 
     def sync(self) -> None:
-        """Ask the disk to keep what was written; safe to call from another thread."""
-        with contextlib.suppress(OSError):  # a piece that was closed meanwhile was synced when it was closed
-            os.fsync(self._wire)
+        """Ask the disk to keep what was written since the last time; safe to call from another thread."""
+        if self._unsynced:
+            self._unsynced = False
+            with contextlib.suppress(OSError):  # a piece that was closed meanwhile was synced when it was closed
+                os.fsync(self._wire)
 
     def close(self) -> None:
         """Sync and close."""
@@ -148,6 +161,52 @@ def read_index(capture: Path, port: int, offset: int = 0) -> list[tuple[int, int
         if start <= offset:
             keep = i
     return entries[keep:]
+
+
+class Tail:
+    """Follow the end of a port's journal while it grows.
+
+    The piece that is read stays open, so a follower costs one read a call, and what was sealed and removed meanwhile
+    is still there for it.
+    """
+
+    def __init__(self, capture: Path, port: int) -> None:
+        self._capture, self._port = capture, port
+        self._file: BinaryIO | None = None
+        self.offset = 0
+
+    def read(self) -> bytes:
+        """Return what came since the last call, at most a megabyte."""
+        if self._file is None and not self._next():
+            return b""
+        assert self._file is not None
+        data = self._file.read(CHUNK)
+        if not data and self._next():
+            data = self._file.read(CHUNK)
+        self.offset += len(data)
+        return data
+
+    def _next(self) -> bool:
+        """Open the piece that begins where the last one ended; tell whether there is one."""
+        found = pieces(self._capture, self._port)
+        starts = dict(found)
+        if found and found[0][0] > self.offset:  # sealed and removed before it was seen here
+            self.offset = found[0][0]
+        path = starts.get(self.offset)
+        if path is None or (self._file is not None and Path(self._file.name) == path):
+            return False
+        with contextlib.suppress(OSError):
+            file = path.open("rb", buffering=0)
+            self.close()
+            self._file = file
+            return True
+        return False
+
+    def close(self) -> None:
+        """Let go of the piece."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def indexed_end(capture: Path, port: int) -> int:

@@ -1,9 +1,10 @@
 """The reader process: from ports to journal, and nothing else.
 
 ``python -m edgeprof.reader CAPTURE`` takes one line of JSON on standard input (``{"ports": [{"url": …,
-"settings": {…}}], …}``), then requests to write: ``<port u8><length u16>`` and the bytes. It says on standard
-output, a line each: ``opened PORT``, ``read PORT OFFSET`` (bytes up to OFFSET are in the journal),
-``closed PORT REASON``. It ends when its standard input ends, on SIGTERM or SIGINT, or when the last port is gone.
+"settings": {…}, "reconnect": false}], …}``), then requests to write: ``<port u16><length u16>`` and the bytes. It says
+on standard output, a line each: ``opened PORT``, ``read PORT OFFSET`` (bytes up to OFFSET are in the journal),
+``lost PORT REASON`` (it is being looked for), ``back PORT``, ``closed PORT REASON``. It ends when its standard input
+ends, on SIGTERM or SIGINT, or when the last port is gone for good.
 
 It imports no numpy, decodes nothing and syncs in a thread, so that nothing stands between a byte and the disk.
 """
@@ -13,13 +14,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import selectors
 import signal
 import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,13 +30,40 @@ from filelock import FileLock, Timeout
 
 from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError
 from edgeprof.journal import PortWriter, append_event
-from edgeprof.transports import PortSettings, open_port, selectable
+from edgeprof.line_errors import line_errors, what_grew
+from edgeprof.reconnect import Identity, identify, may_return, reopen
+from edgeprof.transports import PortSettings, is_device, open_port, selectable
 
 __all__ = ["REQUEST", "main"]
 
-REQUEST = struct.Struct("<BH")
+REQUEST = struct.Struct("<HH")
 READ_BYTES = 1 << 16
+MORE_BYTES = 2048
+"""A read that brings so much is followed by another one at once: a pty or a driver hands out its buffer in parts."""
+ACK_SECONDS = 0.005
+ACKS_AT_ONCE = 64
+"""So many lines are less than what a pipe takes whole or not at all."""
 SYNC_SECONDS = 1.0
+IDLE_SECONDS = 0.05
+# Many slow ports would wake the loop for a few bytes each time. Beyond so many small reads a second it rests between
+# rounds, which makes the host's times coarser by as much.
+BUSY_READS, BUSY_WINDOW_SECONDS, SMALL_BYTES, REST_SECONDS = 3000, 0.1, 1024, 0.004
+
+
+@dataclass(slots=True)
+class Line:
+    """An open port, or one that is being looked for (``port`` is None)."""
+
+    number: int
+    url: str
+    settings: PortSettings
+    reconnect: bool
+    port: Any
+    writer: PortWriter
+    identity: Identity | None = None
+    fd: int | None = None
+    lost_ns: int = 0
+    errors: dict[str, int] | None = None
 
 
 class Reader:
@@ -43,121 +73,229 @@ class Reader:
         self.capture = capture
         self.stop = threading.Event()
         self.failed: Exception | None = None
-        self.ports: dict[int, Any] = {}
-        self.writers: dict[int, PortWriter] = {}
-        self._note_lock = threading.Lock()
-        self._pending: set[int] = set()
+        self.lines: dict[int, Line] = {}
+        self.returned: queue.SimpleQueue[tuple[Line, Any]] = queue.SimpleQueue()
+        self.unsaid: set[int] = set()
+        self.reads = 0
+        self.read_bytes = 0
         limits = {k: config[k] for k in ("piece_bytes", "piece_seconds") if k in config}
-        for number, port in enumerate(config["ports"]):
-            self.ports[number] = open_port(port["url"], PortSettings(**port.get("settings", {})))
-            self.writers[number] = PortWriter(capture, number, **limits)
+        listed = self._listed(config)
+        for number, told in enumerate(config["ports"]):
+            url, settings = told["url"], PortSettings(**told.get("settings", {}))
+            line = Line(
+                number, url, settings, bool(told.get("reconnect")) and may_return(url), open_port(url, settings),
+                PortWriter(capture, number, **limits), identify(url, listed),
+            )  # fmt: skip
+            self.lines[number] = line
+
+    @staticmethod
+    def _listed(config: dict[str, Any]) -> list[Any]:
+        if not any(told.get("reconnect") and is_device(told["url"]) for told in config["ports"]):
+            return []
+        from serial.tools import list_ports
+
+        return list(list_ports.comports())
 
     # -- saying ------------------------------------------------------------------------------------------
-    def say(self, line: str) -> bool:
-        """Write a line to standard output; False if nobody reads it now. It must never hold up the loop."""
+    def say(self, text: str) -> bool:
+        """Write lines to standard output; False if nobody reads them now. It must never hold up the loop."""
         try:
-            os.write(1, line.encode() + b"\n")
+            os.write(1, text.encode() + b"\n")
         except BlockingIOError:
             return False
         except OSError:
             self.stop.set()
         return True
 
-    def acknowledge(self, port: int) -> None:
-        if self.say(f"read {port} {self.writers[port].offset}"):
-            self._pending.discard(port)
-        else:
-            self._pending.add(port)
+    def acknowledge(self) -> None:
+        """Say how far each journal goes that has grown."""
+        found = [line for n in list(self.unsaid) if (line := self.lines.get(n))]
+        self.unsaid.clear()
+        for part in (found[i : i + ACKS_AT_ONCE] for i in range(0, len(found), ACKS_AT_ONCE)):
+            if not self.say("\n".join(f"read {line.number} {line.writer.offset}" for line in part)):
+                self.unsaid.update(line.number for line in part)
+
+    def note(self, line: Line, kind: str, t_ns: int, detail: str, end_ns: int | None = None) -> None:
+        """Journal what happened to a port. A full disk is found by the next byte that comes."""
+        event = {"port": line.number, "kind": kind, "t_ns": t_ns, "detail": detail, "offset": line.writer.offset}
+        with contextlib.suppress(OSError):
+            append_event(self.capture, event | ({} if end_ns is None else {"end_ns": end_ns}))
 
     # -- reading -----------------------------------------------------------------------------------------
     def run(self) -> None:
         """Read until told to stop or until no port is left."""
-        threading.Thread(target=self._sync, daemon=True).start()
-        numbers = {n: selectable(p) for n, p in self.ports.items()}
-        threads = [
-            threading.Thread(target=self._read_port, args=(n,), daemon=True) for n, fd in numbers.items() if fd is None
-        ]
-        for thread in threads:
-            thread.start()
-        for number in numbers:
-            self.say(f"opened {number}")
+        threading.Thread(target=self._each_second, daemon=True).start()
+        threads = []
         with selectors.DefaultSelector() as selector:
-            for number, fd in numbers.items():
-                if fd is not None:
-                    os.set_blocking(fd, False)
-                    selector.register(fd, selectors.EVENT_READ, number)
-            while self.ports and not self.stop.is_set():
-                for key, _ in selector.select(timeout=0.05) if selector.get_map() else self._nap():
-                    self._ready(key, selector)
-                for number in list(self._pending):
-                    self.acknowledge(number)
+            for line in self.lines.values():
+                threads += self._begin(line, selector)
+                self.say(f"opened {line.number}")
+            said = window = time.monotonic()
+            rest = False
+            while self.lines and not self.stop.is_set():
+                wait = ACK_SECONDS if self.unsaid else IDLE_SECONDS
+                for key, _ in selector.select(wait) if selector.get_map() else self._nap(wait):
+                    self._ready(key.data, selector)
+                now = time.monotonic()
+                if self.unsaid and now - said >= ACK_SECONDS:
+                    self.acknowledge()
+                    said = now
+                if now - window >= BUSY_WINDOW_SECONDS:
+                    busy = self.reads > BUSY_READS * (now - window) / (2 if rest else 1)
+                    rest = busy and self.read_bytes < SMALL_BYTES * self.reads
+                    self.reads = self.read_bytes = 0
+                    window = now
+                while not self.returned.empty():
+                    threads += self._back(*self.returned.get(), selector)
+                if rest:
+                    time.sleep(REST_SECONDS)
+            self._last(selector)
         for thread in threads:
             thread.join(timeout=1.0)
-        for writer in self.writers.values():
-            writer.close()
+        self.acknowledge()
+        for line in self.lines.values():
+            line.writer.close()
+            if line.port is not None and hasattr(line.port, "take"):
+                line.port.close()
 
-    def _nap(self) -> list[Any]:
-        time.sleep(0.05)
+    def _last(self, selector: selectors.BaseSelector) -> None:
+        """Take what has come already when the end is asked for."""
+        if self.failed is None:
+            for key, _ in selector.select(0) if selector.get_map() else ():
+                self._ready(key.data, selector)
+
+    def _nap(self, seconds: float) -> list[Any]:
+        time.sleep(seconds)
         return []
 
-    def _ready(self, key: selectors.SelectorKey, selector: selectors.BaseSelector) -> None:
-        try:
-            data = os.read(key.fd, READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            data, reason = b"", str(error)
-        else:
-            reason = "end of stream"
-        if data:
-            self.keep(key.data, data)
-        else:
-            selector.unregister(key.fd)
-            self.gone(key.data, reason)
+    def _begin(self, line: Line, selector: selectors.BaseSelector) -> list[threading.Thread]:
+        """Have a port read: by the loop where it has a descriptor, else by a thread, which is returned."""
+        line.errors = None
+        line.fd = selectable(line.port)
+        if line.fd is not None:
+            os.set_blocking(line.fd, False)
+            selector.register(line.fd, selectors.EVENT_READ, line)
+            line.errors = line_errors(line.fd)
+            return []
+        read = self._read_messages if hasattr(line.port, "take") else self._read_port
+        thread = threading.Thread(target=read, args=(line, line.port), daemon=True)
+        thread.start()
+        return [thread]
 
-    def _read_port(self, number: int) -> None:
+    def _ready(self, line: Line, selector: selectors.BaseSelector) -> None:
+        """Take what a port has; a whole round goes into the journal with one write."""
+        assert line.fd is not None
+        reads: list[tuple[bytes, int]] = []
+        total, reason = 0, ""
+        while total < READ_BYTES:
+            try:
+                data = os.read(line.fd, READ_BYTES)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                reason = str(error)
+                break
+            if not data:
+                # pyserial opens with VMIN 0, so a tty that has no more says the same as one that hung up: but not to
+                # the first read of what the selector says is readable.
+                reason = "" if reads else "end of stream"
+                break
+            reads.append((data, time.monotonic_ns()))
+            total += len(data)
+            if len(data) < MORE_BYTES:
+                break
+        if reads:
+            self.reads += len(reads)
+            self.read_bytes += total
+            self.keep(line, reads)
+        if reason:
+            selector.unregister(line.fd)
+            self.gone(line, reason)
+
+    def _read_port(self, line: Line, port: Any) -> None:
         """Read a port that has no descriptor to wait for."""
-        port = self.ports[number]
         try:
             while not self.stop.is_set():
                 data = port.read(port.in_waiting or 1)
                 if data:
-                    self.keep(number, data)
+                    self.keep(line, [(data, time.monotonic_ns())])
         except Exception as error:  # whatever a URL handler raises, the port is gone and the others go on
-            self.gone(number, str(error))
+            self.gone(line, str(error))
 
-    def keep(self, number: int, data: bytes) -> None:
-        """Journal what a read returned; from here on it is acknowledged."""
+    def _read_messages(self, line: Line, port: Any) -> None:
         try:
-            self.writers[number].append(data, time.monotonic_ns())
+            while not self.stop.is_set():
+                reads = port.take(IDLE_SECONDS)
+                for kind, start_ns, end_ns, detail in port.happened():
+                    self.note(line, kind, start_ns, detail, end_ns)
+                if reads and self.keep(line, reads):
+                    port.acknowledge()
+        except EOFError:
+            self.gone(line, "end of stream")
+        except Exception as error:
+            self.gone(line, str(error))
+
+    def keep(self, line: Line, reads: Sequence[tuple[bytes, int]]) -> bool:
+        """Journal what reads returned; from here on it is acknowledged."""
+        try:
+            line.writer.extend(reads)
         except OSError as error:
             self.failed = StorageError(
                 f"The journal in {self.capture} cannot be written ({error.strerror}). Everything read before is "
                 f"whole: `edgeprof recover {self.capture.parent}` makes it a data set once there is room."
             )
             self.stop.set()
-            return
-        self.acknowledge(number)
+            return False
+        self.unsaid.add(line.number)
+        return True
 
-    def gone(self, number: int, reason: str) -> None:
-        """Note that a port ended."""
-        self.ports.pop(number, None)
-        event = {"port": number, "kind": "disconnected", "t_ns": time.monotonic_ns(), "detail": reason}
-        with contextlib.suppress(OSError):  # a full disk is found by the next byte that comes
-            append_event(self.capture, event)
-        self.say(f"closed {number} {reason}")
+    # -- ports that go and come ----------------------------------------------------------------------------
+    def gone(self, line: Line, reason: str) -> None:
+        """Note that a port ended; look for it if it may come back."""
+        if self.stop.is_set():
+            return
+        line.lost_ns = time.monotonic_ns()
+        port, line.port, line.fd = line.port, None, None
+        with contextlib.suppress(Exception):
+            port.close()
+        self.note(line, "disconnected", line.lost_ns, reason)
+        self.acknowledge()
+        if not line.reconnect:
+            del self.lines[line.number]
+            line.writer.close()
+            self.say(f"closed {line.number} {reason}")
+            return
+        self.say(f"lost {line.number} {reason}")
+        opened: Callable[[Any], None] = lambda port: self.returned.put((line, port))  # noqa: E731
+        work = (line.url, line.settings, line.identity, self.stop, opened)
+        threading.Thread(target=reopen, args=work, daemon=True).start()
+
+    def _back(self, line: Line, port: Any, selector: selectors.BaseSelector) -> list[threading.Thread]:
+        now = time.monotonic_ns()
+        line.port = port
+        seconds = (now - line.lost_ns) / 1e9
+        self.note(line, "reconnect", line.lost_ns, f"away for {seconds:.1f} s", now)
+        threads = self._begin(line, selector)
+        self.say(f"back {line.number}")
+        return threads
 
     def write(self, number: int, data: bytes) -> None:
         """Send bytes to a board; a board that takes none is the driver's to time out."""
-        port = self.ports.get(number)
-        if port is not None:
+        line = self.lines.get(number)
+        if line is not None and line.port is not None:
             with contextlib.suppress(Exception):
-                port.write(data)
+                line.port.write(data)
 
-    def _sync(self) -> None:
+    def _each_second(self) -> None:
         while not self.stop.wait(SYNC_SECONDS):
-            for writer in self.writers.values():
-                writer.sync()
+            for line in list(self.lines.values()):
+                line.writer.sync()
+                if line.errors is None or line.fd is None:
+                    continue
+                now = line_errors(line.fd)
+                if now is not None and (text := what_grew(line.errors, now)):
+                    self.note(line, "overrun", time.monotonic_ns(), text)
+                line.errors = now
 
 
 def listen(stream: BinaryIO, write: Callable[[int, bytes], None], stop: threading.Event) -> None:

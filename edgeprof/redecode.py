@@ -84,7 +84,8 @@ def _host_events(capture: Path, last: dict[str, Any], header: dict[str, Any]) ->
             raise StorageError(f"{path} is damaged: what the host noticed is only there. It was left as it was.")
         found += [
             {"port": row["port"], "kind": row["kind"], "t_ns": row["start"] + header["monotonic_start_ns"],
-             "detail": row["detail"]}
+             "detail": row["detail"], "offset": row.get("offset")}
+            | ({} if row["end"] is None else {"end_ns": row["end"] + header["monotonic_start_ns"]})
             for row in pq.ParquetFile(path).read().to_pylist()
             if row["run_id"] is None and row["kind"] not in _DECODED
         ]  # fmt: skip

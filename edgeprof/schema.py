@@ -164,9 +164,10 @@ meter      string -    device board: the board itself; else meter and its number
         _KEYS
         + """
 port     int32  -    host    index of the port
-kind     string -    derived gap, reset, reconnect, mark, gpio edge, timeout, refused, disconnected
+kind     string -    derived gap, reset, disconnected, reconnect, overrun, mark, gpio edge, timeout, refused
 start    int64  ns   host    from the capture's begin
 end      int64  ns   host    null for a moment
+offset   int64  byte host    bytes of the port that came before, where the host noticed it
 ticks    int64  tick device  from run begin, where the device said it
 detail   string -    derived in words
 """

@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def decode_from(
     for port, (state, facts) in enumerate(zip(states, header["ports"], strict=True)):
         end = end_of(port)
         reads = np.array(source.index(port, state.offset, end), np.int64).reshape(-1, 2)
-        timed_out = any(e["kind"] in ("timeout", "disconnected") and e.get("port") == port for e in events)
+        timed_out = _ended_badly(e["kind"] for e in events if e.get("port") == port)
         part, new = decode_port(
             source.read(port, state.offset, end),
             state,
@@ -136,10 +136,18 @@ def decode_from(
     return rows, after
 
 
+def _ended_badly(kinds: Iterable[str]) -> bool:
+    """Tell whether a port's board had gone, or fallen silent, when the capture ended."""
+    told = [kind for kind in kinds if kind in ("timeout", "disconnected", "reconnect")]
+    return bool(told) and told[-1] != "reconnect"
+
+
 def _add_events(rows: Rows, events: list[dict[str, Any]], start_ns: int) -> None:
     for e in events:
+        end = e["end_ns"] - start_ns if "end_ns" in e else None
         columns = {"run_id": None, "port": e.get("port"), "kind": [e["kind"]], "start": [e["t_ns"] - start_ns]}
-        rows.add("events", ("", "", ""), columns | {"detail": [e.get("detail")]})
+        columns |= {"end": [end], "offset": [e.get("offset")], "detail": [e.get("detail")]}
+        rows.add("events", ("", "", ""), columns)
 
 
 def capture_rows(header: Mapping[str, Any], states: list[PortState], wire_sha256: str | None) -> Rows:

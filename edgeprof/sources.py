@@ -13,7 +13,7 @@ from edgeprof.capture import CaptureResult, Source, capture
 from edgeprof.driver import Evaluation, Job
 from edgeprof.errors import ModelError, StorageError, UsageError
 from edgeprof.sections import image_facts
-from edgeprof.transports import PortSettings, redact
+from edgeprof.transports import PortSettings, is_device, redact
 
 __all__ = ["capture_boards", "evaluation", "model_facts", "open_sources"]
 
@@ -122,7 +122,7 @@ def open_sources(
                     last_words=running.last_words, emulated=True,
                     sections=sections or _own_sections(url, running.facts.get("firmware_sha256")),
                 )  # fmt: skip
-            elif "://" not in url and "/" not in url and "\\" not in url and not url.upper().startswith("COM"):
+            elif is_device(url) and "/" not in url and "\\" not in url and not url.upper().startswith("COM"):
                 # Neither a path nor a URL: meant as a board's name.
                 boards.get(url)
             sources.append(replace(source, facts=source.facts | {"tags": dict(tags or {})}))

@@ -16,7 +16,7 @@ __all__ = ["PortLines"]
 
 
 class PortLines:
-    """A line a board: passes a second, bytes, lost frames."""
+    """A line a board: passes (tok/s), bytes, lost frames."""
 
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
@@ -40,8 +40,8 @@ class PortLines:
             self.last = (now, passes)
         seconds = max(now - before, 0.1)
         lines = [
-            f"{terminal_text(p.name, 24)}: {(n - e) / seconds:,.0f} passes/s, {units.iec(p.bytes)}, "
-            f"{p.frames:,} frames, {p.lost} lost"
+            f"{terminal_text(p.name, 24)}: {(n - e) / seconds:,.0f} tok/s, {units.iec(p.bytes)}, "
+            f"{p.frames:,} frames, {p.lost} lost" + (" (away, looking for it)" if p.away else "")
             for p, n, e in zip(ports, passes, earlier, strict=True)
         ]
         up = f"\x1b[{self.drawn - 1}F" if self.drawn > 1 else "\r"

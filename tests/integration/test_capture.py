@@ -10,13 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from capturing import DEADLINE, running, wait_for
 
 import edgeprof
 from edgeprof import capture as capture_module
@@ -30,41 +29,10 @@ pytestmark = pytest.mark.slow
 
 JOBS = [Generation("p1", "Once upon", 8), Evaluation("eval", "text", list(range(3, 50)), 1)]
 STREAM = ["--stream", "100000", "--wait", "--bytes-per-second", "100000"]
-DEADLINE = 60.0
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + DEADLINE
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    raise TimeoutError(what)
 
 
 def source(board: Any, name: str = "fake") -> Source:
     return Source(board.url, name)
-
-
-@contextlib.contextmanager
-def running(sources: list[Source], out: Path, **options: Any) -> Iterator[dict[str, Any]]:
-    """Run a capture in a thread; what it came to is in the dictionary when the block is left."""
-    result: dict[str, Any] = {}
-
-    def work() -> None:
-        try:
-            result["result"] = capture(sources, out, capture_id="c", **options)
-        except BaseException as error:
-            result["error"] = error
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    wait_for(lambda: len(list(out.glob("capture=c/journal/port-*/*.wire"))) == len(sources), "open ports")
-    try:
-        yield result
-    finally:
-        thread.join(DEADLINE)
-    assert not thread.is_alive()
 
 
 def processes(word: str, folder: Path) -> list[int]:
