@@ -26,6 +26,7 @@ from edgeprof._version import __version__
 from edgeprof.conversation import Conversation, Progress
 from edgeprof.driver import Job, Outcome, converse, prompt_row
 from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError, UsageError
+from edgeprof.keepwire import kept_days
 from edgeprof.layout import CAPTURE_JSON, write_json
 from edgeprof.reader import REQUEST
 from edgeprof.schema import FORMAT_VERSION
@@ -193,7 +194,7 @@ def capture(
     seal_every
         Seconds between segments.
     keep_wire
-        ``all`` keeps the wire bytes beside the tables, ``none`` does not.
+        ``all`` keeps the wire bytes beside the tables, ``none`` does not, a number keeps them for so many days.
     on_progress
         Called about ten times a second.
     header
@@ -208,6 +209,7 @@ def capture(
     KeyboardInterrupt
         The user ended it; the capture was closed in good order before.
     """
+    kept_days(keep_wire)
     name = capture_id or new_capture_id()
     folder = prepare(out, sources, jobs, host_label=host_label, capture_id=name, extra=header or {})
     reader = subprocess.Popen(

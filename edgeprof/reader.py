@@ -47,7 +47,7 @@ SYNC_SECONDS = 1.0
 IDLE_SECONDS = 0.05
 # Many slow ports would wake the loop for a few bytes each time. Beyond so many small reads a second it rests between
 # rounds, which makes the host's times coarser by as much.
-BUSY_READS, BUSY_WINDOW_SECONDS, SMALL_BYTES, REST_SECONDS = 3000, 0.1, 1024, 0.004
+BUSY_READS, BUSY_WINDOW_SECONDS, SMALL_BYTES, REST_SECONDS = 3000, 0.1, 1024, 0.006
 
 
 @dataclass(slots=True)

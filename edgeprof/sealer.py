@@ -1,6 +1,6 @@
 """The sealer process: follows a capture's journal and makes Parquet of it.
 
-``python -m edgeprof.sealer CAPTURE [--every SECONDS] [--bytes N] [--keep-wire all|none]`` seals a segment every so
+``python -m edgeprof.sealer CAPTURE [--every SECONDS] [--bytes N] [--keep-wire all|DAYS|none]`` seals a segment every so
 often. When its standard input ends it waits for the reader to be gone, seals the rest and ends.
 It only reads the journal, so it may die at any moment and be started again.
 """
@@ -8,6 +8,7 @@ It only reads the journal, so it may die at any moment and be started again.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from edgeprof.errors import EdgeprofError, LockedError, StorageError
 from edgeprof.journal import stream_end
+from edgeprof.keepwire import drop_old_wire, kept_days
 from edgeprof.seal import load_capture, load_manifests, seal
 
 __all__ = ["finish", "hold", "main"]
@@ -47,9 +49,11 @@ def hold(capture: Path, name: str, timeout: float = 0.0) -> FileLock:
     return lock
 
 
-def finish(capture: Path, *, keep_wire: bool = True) -> None:
+def finish(capture: Path, *, keep_days: float = math.inf) -> None:
     """Seal all that is left of a capture whose reader is gone, and close it."""
-    seal(capture, final=True, keep_wire=keep_wire)
+    seal(capture, final=True, keep_wire=keep_days > 0)
+    if 0 < keep_days < math.inf:
+        drop_old_wire(capture, load_manifests(capture), keep_days)
     for lock in capture.glob("*.lock"):
         lock.unlink(missing_ok=True)
 
@@ -58,16 +62,19 @@ def _pending(capture: Path, sealed: list[int]) -> int:
     return sum(stream_end(capture, port) - offset for port, offset in enumerate(sealed))
 
 
-def follow(capture: Path, every: float, n_bytes: int, stop: threading.Event, *, keep_wire: bool) -> None:
-    """Seal segments until ``stop`` is set."""
+def follow(capture: Path, every: float, n_bytes: int, stop: threading.Event, *, keep_days: float) -> None:
+    """Seal segments until ``stop`` is set; wire bytes that are older than ``keep_days`` go."""
     n_ports = len(load_capture(capture)["ports"])
     manifests = load_manifests(capture)
     sealed = [s["offset"] for s in manifests[-1]["states"]] if manifests else [0] * n_ports
     last = time.monotonic()
     while not stop.wait(min(0.2, every)):
         due = time.monotonic() - last >= every
-        if (due or _pending(capture, sealed) >= n_bytes) and seal(capture, keep_wire=keep_wire):
-            sealed = [s["offset"] for s in load_manifests(capture)[-1]["states"]]
+        if (due or _pending(capture, sealed) >= n_bytes) and seal(capture, keep_wire=keep_days > 0):
+            manifests = load_manifests(capture)
+            sealed = [s["offset"] for s in manifests[-1]["states"]]
+            if 0 < keep_days < math.inf:
+                drop_old_wire(capture, manifests, keep_days)
         if due:
             last = time.monotonic()
 
@@ -78,9 +85,8 @@ def main() -> int:
     parser.add_argument("capture", type=Path)
     parser.add_argument("--every", type=float, default=600.0)
     parser.add_argument("--bytes", type=int, default=64 << 20)
-    parser.add_argument("--keep-wire", choices=("all", "none"), default="all")
+    parser.add_argument("--keep-wire", default="all")
     args = parser.parse_args()
-    keep = args.keep_wire == "all"
     stop = threading.Event()
 
     def wait_for_end() -> None:
@@ -89,11 +95,12 @@ def main() -> int:
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     try:
+        days = kept_days(args.keep_wire)
         # A lock is held for as long as its object lives.
         with hold(args.capture, "sealer"):
-            follow(args.capture, args.every, args.bytes, stop, keep_wire=keep)
+            follow(args.capture, args.every, args.bytes, stop, keep_days=days)
             with hold(args.capture, "reader", READER_GRACE_SECONDS):
-                finish(args.capture, keep_wire=keep)
+                finish(args.capture, keep_days=days)
     except EdgeprofError as error:
         print(error, file=sys.stderr)
         return error.exit_code

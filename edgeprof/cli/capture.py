@@ -12,7 +12,15 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgeprof.capture import Source
+
+LONG_SECONDS = 3600.0
 
 # What goes to a board or a port has to fit there; said before anything is opened.
 _RANGES = {
@@ -45,9 +53,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parity", choices=("N", "E", "O", "M", "S"), default="N")
     parser.add_argument("--rtscts", action="store_true", help="hardware flow control")
     parser.add_argument("--reset", action="store_true", help="let opening the port reset the board")
+    parser.add_argument("--dtr", action="store_true", help="hold DTR: a Pico on its own USB sends nothing without it")
     parser.add_argument("--label", metavar="TEXT", help="a name for this host, kept with the capture")
     parser.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="kept with every run")
-    parser.add_argument("--keep-wire", choices=("all", "none"), default="all", help="keep the wire bytes (default all)")
+    parser.add_argument(
+        "--keep-wire", default="all", metavar="all|DAYS|none", help="how long the wire bytes are kept (default all)"
+    )
     parser.add_argument("--seal-every", type=float, default=600.0, metavar="S", help="seconds a segment (default 600)")
 
 
@@ -57,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeprof.cli.progress import PortLines
     from edgeprof.driver import Generation, Job
     from edgeprof.errors import DeviceError, UsageError
+    from edgeprof.keepwire import kept_days
     from edgeprof.sources import evaluation, open_sources
     from edgeprof.sweep import load_prompts
     from edgeprof.transports import PortSettings
@@ -75,12 +87,14 @@ def run(args: argparse.Namespace) -> int:
     jobs: list[Job] = [Generation(label, text, args.tokens, args.temperature, args.seed) for label, text in prompts]
     if args.eval:
         jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows))
-    settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset)
+    settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset, dtr=args.dtr)
+    days = kept_days(args.keep_wire)
     tags = dict(tag.split("=", 1) for tag in args.tag)
     with (
         open_sources(args.url, args.model, image=args.firmware, settings=settings, tags=tags) as sources,
         PortLines() as lines,
     ):
+        _forecast(sources, args.out, args.seconds, days)
         result = capture(
             sources, args.out, jobs, host_label=args.label, seconds=args.seconds, idle_seconds=args.idle,
             seal_every=args.seal_every, keep_wire=args.keep_wire, on_progress=lines.show,
@@ -91,3 +105,16 @@ def run(args: argparse.Namespace) -> int:
         raise DeviceError(f"{said} What came is kept in {result.path}.")
     print(f"captured {result.capture_id} into {args.out}; next: edgeprof runs {args.out}")
     return 0
+
+
+def _forecast(sources: list[Source], out: Path, seconds: float | None, keep_days: float) -> None:
+    """Say what room a long capture needs, where there are lines whose rate is known."""
+    from edgeprof.keepwire import forecast
+    from edgeprof.transports import is_device
+
+    if seconds is not None and seconds < LONG_SECONDS:
+        return
+    there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    lines = [s.settings for s in sources if is_device(s.url) and not s.emulated]
+    if text := forecast(lines, keep_days, shutil.disk_usage(there).free):
+        print(f"edgeprof: {text}", file=sys.stderr)
