@@ -15,9 +15,9 @@ from edgeprof.adapters.llama2c import LLAMA2C
 from edgeprof.adapters.llamabench import LLAMABENCH
 from edgeprof.adapters.llamacpp import LLAMACPP, PERPLEXITY
 from edgeprof.adapters.mlperftiny import MLPERFTINY
-from edgeprof.adapters.wrappers import unwrap
+from edgeprof.adapters.wrappers import log_begin, unwrap
 
-__all__ = ["ADAPTERS", "Adapter", "Claim", "Item", "Refused", "feed", "markdown"]
+__all__ = ["ADAPTERS", "CLOSING", "Adapter", "Claim", "Item", "Refused", "feed", "log_begin", "markdown"]
 
 
 class Adapter(Protocol):
@@ -56,6 +56,12 @@ ADAPTERS: dict[str, Adapter] = {
     for adapter in (LLAMA2C, ESP32AI, LLAMACPP, PERPLEXITY, LLAMABENCH, MLPERFTINY, CHECKSUMMED, JSON_LINES, CSV)
 }
 """Name to adapter, in the order in which they are asked."""
+
+CLOSING = {
+    LLAMA2C.name: ("claimed_incl_prompt_tok_s", "claimed_generated_tok_s"),
+    ESP32AI.name: ("claimed_generate_s", "claimed_generated_tok_s"),
+}
+"""Adapter to the claims with which its firmware says that a generation, whose tokens it printed, is over."""
 
 
 def feed(line: str, memories: dict[str, dict[str, Any]]) -> tuple[str, list[Item]]:
