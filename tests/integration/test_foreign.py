@@ -15,6 +15,7 @@ import pytest
 import edgeprof
 from edgeprof.capture import Source, capture
 from edgeprof.care import verify
+from edgeprof.cli import main
 from edgeprof.redecode import redecode
 
 pytestmark = pytest.mark.slow
@@ -39,7 +40,7 @@ def tell(line: int, opened: threading.Event, told: list[float]) -> None:
         os.write(line, f"\n\x1b[0;32mI (9800) LLM: achieved tok/s: {rate:.6f}\x1b[0m\r\n".encode())
 
 
-def test_tokens_that_are_printed(tmp_path: Path):
+def test_tokens_that_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     primary, secondary = os.openpty()
     tty.setraw(primary)
     tty.setraw(secondary)
@@ -71,6 +72,11 @@ def test_tokens_that_are_printed(tmp_path: Path):
         per_print = prints[run.run_id] / len(STORY)
         assert run.host_prints_s == pytest.approx(rate * per_print, rel=0.25)
     assert verify(tmp_path) == []
+    assert main(["runs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out.split("\n\n")[1].splitlines()[2:]
+    assert [
+        (line.split()[0], "incl_prompt" in line, f"{rate:.2f}" in line) for line, rate in zip(shown, told, strict=True)
+    ] == [("0-0001", True, True), ("0-0002", True, True)]
 
     before = {name: ds.table(name) for name in ("runs", "tokens", "claims", "logs")}
     assert [outcome.code for outcome in redecode(tmp_path)] == [0]
