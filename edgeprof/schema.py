@@ -164,7 +164,7 @@ meter      string -    device board: the board itself; else meter and its number
         _KEYS
         + """
 port     int32  -    host    index of the port
-kind     string -    derived gap, reset, reconnect, mark, gpio edge, timeout, refused, disconnected
+kind     string -    derived gap, reset, reconnect, mark, gpio edge, timeout, refused, said, disconnected
 start    int64  ns   host    from the capture's begin
 end      int64  ns   host    null for a moment
 ticks    int64  tick device  from run begin, where the device said it

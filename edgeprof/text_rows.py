@@ -94,6 +94,8 @@ def _understood(
     if state.run is not None or (prints.closed and tuple(prints.closed[2:]) != group):
         prints.clear()
     reads = reads_in(piece, times) if state.run is None else []
+    if line is None:
+        adapters.forget_pairs(state.adapters)
     read = 0
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
@@ -154,5 +156,7 @@ def _take(
     for item in items:
         if isinstance(item, adapters.Claim):
             found.claims.append((name, item, run_id, said[:_KEPT], end))
+        elif isinstance(item, adapters.Said):
+            found.events.append(("said", f"{name}: {item.what} = {item.text}", end))
         else:
             found.events.append(("refused", f"{name}: {item.reason}", end))
