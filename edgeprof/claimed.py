@@ -15,7 +15,7 @@ from edgeprof.metrics import measure_runs
 __all__ = ["claimed_rates", "formatted"]
 
 _SEEN = ("host_prints_s", "host_itl_p50_ms", "host_itl_p95_ms")
-_NO_RATES = re.compile(r"(?:.*_)?(?:stddev|sampling)_tok_s")
+_NO_RATES = re.compile(r"(?:.*_)?(?:stddev|sampling|sample)_tok_s")
 # Ending of a name, whether prompt tokens are counted, and what is; the first that fits.
 _COUNTS: tuple[tuple[re.Pattern[str], bool, str], ...] = tuple(
     (re.compile(pattern), prompt, what)
@@ -25,14 +25,16 @@ _COUNTS: tuple[tuple[re.Pattern[str], bool, str], ...] = tuple(
         (r"(?:.*_)?decode_tok_s", False, "decode passes"),
         (r"(?:.*_)?prefill_tok_s", True, "the prompt's tokens alone"),
         (r"claimed_pp[0-9]+_tg[0-9]+(?:_d[0-9]+)?_tok_s", True, "the prompt's and generated tokens"),
-        (r"claimed_pp[0-9]+(?:_d[0-9]+)?(?:_sample)?_tok_s", True, "the prompt's tokens alone"),
-        (r"claimed_tg[0-9]+(?:_d[0-9]+)?(?:_sample)?_tok_s", False, "generated tokens"),
+        (r"claimed_pp[0-9]+(?:_d[0-9]+)?_tok_s", True, "the prompt's tokens alone"),
+        (r"claimed_tg[0-9]+(?:_d[0-9]+)?_tok_s", False, "generated tokens"),
     )
 )
 
 
 def claimed_rates(claims: pd.DataFrame, runs: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:
     """Return every rate that was claimed, and what the host saw of the run that the claim belongs to.
+
+    Standard deviations and single samples of a mean are no rates of their own; nor is a sampler's.
 
     llama2.c and its ports count the prompt's tokens, which are forced, with those that were generated, and leave out
     the first of all; the host counts prints, of which one may hold several tokens.

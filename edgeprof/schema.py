@@ -67,7 +67,7 @@ clock_error_us   double us derived error of that fit
         + """
 port               int32  -     host    index of the port in the capture
 boot               int64  -     device  number of the board's boot
-kind               string -     device  generate or score
+kind               string -     device  generate or score; llama-bench of what was imported
 board              string -     device  the board's name
 core               string -     device  the processor core
 clock              string -     device  what a tick is: fuel, instructions, cycles, device_timer, host

@@ -40,7 +40,7 @@ def tell(line: int, opened: threading.Event, told: list[float]) -> None:
         os.write(line, f"\n\x1b[0;32mI (9800) LLM: achieved tok/s: {rate:.6f}\x1b[0m\r\n".encode())
 
 
-def test_tokens_that_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_tokens_that_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     primary, secondary = os.openpty()
     tty.setraw(primary)
     tty.setraw(secondary)
@@ -72,6 +72,7 @@ def test_tokens_that_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[s
         per_print = prints[run.run_id] / len(STORY)
         assert run.host_prints_s == pytest.approx(rate * per_print, rel=0.25)
     assert verify(tmp_path) == []
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own
     assert main(["runs", str(tmp_path)]) == 0
     shown = capsys.readouterr().out.split("\n\n")[1].splitlines()[2:]
     assert [
