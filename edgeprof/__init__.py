@@ -24,6 +24,7 @@ __all__ = [
     "Comparison",
     "Dataset",
     "__version__",
+    "claimed_rates",
     "compare",
     "measure",
     "memory_budget",
@@ -36,6 +37,7 @@ __all__ = [
 _LAZY = {
     "open": ("edgeprof.store", "open_dataset"),
     "Dataset": ("edgeprof.store", "Dataset"),
+    "claimed_rates": ("edgeprof.claimed", "claimed_rates"),
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),
     "measure": ("edgeprof.metrics", "measure"),

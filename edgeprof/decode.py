@@ -23,7 +23,7 @@ from edgeprof.records import (
     token_columns,
 )
 from edgeprof.run_row import run_row
-from edgeprof.text_rows import text_rows
+from edgeprof.text_rows import HOST_RUN, text_rows
 
 __all__ = ["decode_port"]
 
@@ -118,10 +118,16 @@ class _Port:
                 state.duplicates += 1
 
     def text(self, piece: wire.Piece) -> None:
-        whose = {"run_id": self.run_id(self.state.run), "port": self.port}
-        for table, when, columns, ends in text_rows(piece, self.state):
-            rows = whose | columns | {when: self.times.column(ends)}
-            self.rows.add(table, self.group(self.state.run), rows)
+        run = self.state.run
+        whose, group = {"run_id": self.run_id(run), "port": self.port}, self.group(run)
+        for table, columns in text_rows(piece, self.state, self.times, group, self.host_run):
+            self.rows.add(table, group, whose | columns)
+
+    def host_run(self) -> dict[str, Any]:
+        """Return the row of a run that only the host saw, and number it."""
+        self.state.ordinal += 1
+        row = run_row(self.facts, self.state.hello, None, 0) | HOST_RUN
+        return row | {"run_id": self.run_id(OpenRun(self.state.ordinal, 0, 0)), "port": self.port}
 
     def first_time(self, frame: wire.Frame, end: int) -> bool:
         """Tell whether this is the first copy of the frame, and keep count of the gaps."""
@@ -280,6 +286,7 @@ class _Port:
         row |= {"port": self.port, "boot": run.boot, "status": status, "passes_received": run.passes}
         self.add("runs", run, {k: [v] for k, v in row.items()})
         self.state.run = None
+        self.state.prints.clear()
         self.state.last_closed = (run.boot, run.run)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from edgeprof.prints import Prints
+
 __all__ = ["Group", "OpenRun", "PortState", "Rows"]
 
 
@@ -44,6 +46,8 @@ class PortState:
     """The line of text that has no end yet; None where it cannot be known, behind damage or in too long a line."""
     adapters: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What each adapter remembers."""
+    prints: Prints = field(default_factory=Prints)
+    """What was printed of which it is not known yet whether it is a generation."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -55,7 +59,10 @@ class PortState:
         values = dict(data)
         run = values.pop("run", None)
         closed = values.pop("last_closed", None)
-        return cls(**values, run=OpenRun(**run) if run else None, last_closed=tuple(closed) if closed else None)
+        prints = Prints(**values.pop("prints", {}))
+        return cls(
+            **values, run=OpenRun(**run) if run else None, last_closed=tuple(closed) if closed else None, prints=prints
+        )
 
 
 Group = tuple[str, str, str]

@@ -1,7 +1,8 @@
 """What is measured: a registry of metrics, each a pure function of a run's rows.
 
 Cost is in ticks of the board's clock. Ticks become time only where a tick is time (``tick_hz``); on an emulated board
-a rate is *nominal*: one instruction a cycle at the board's clock, no wait states, and its name says so.
+a rate is *nominal*: one instruction a cycle at the board's clock, no wait states, and its name says so. Names that
+begin with ``host_`` are of what the host saw being printed: the line, the host's own delays, and what came together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ __all__ = ["EXACT_CLOCKS", "METRICS", "Metric", "itl_ticks", "measure", "measure
 EXACT_CLOCKS = ("fuel", "instructions", "cycles")
 """Clocks that count the same on every execution."""
 
-TOKEN_COLUMNS = ["run_id", "window", "position", "phase", "next_id", "scored", "nll", "n_batch", "ticks_start", "ticks"]
+TOKEN_COLUMNS = [
+    "run_id", "window", "position", "phase", "next_id", "scored", "nll", "n_batch", "ticks_start", "ticks", "source",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,33 @@ def _milliseconds(*, nominal: bool) -> Callable[..., float | None]:
     return compute
 
 
+def _between_prints(run: Any, tokens: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the times between prints that the host saw, in seconds; of a run that was timed otherwise there are none.
+
+    A print is no token: a firmware that prints two within one read gives one.
+    """
+    hz = _hz(run, nominal=False)
+    if run.clock != "host" or hz is None:
+        return np.array([], np.float64)
+    prints = tokens[(tokens["source"] == "host") & tokens["ticks"].notna()]
+    return prints["ticks"].to_numpy(np.float64) / hz
+
+
+def _host_itl(quantile: float) -> Callable[[Any, pd.DataFrame], float | None]:
+    def compute(run: Any, tokens: pd.DataFrame) -> float | None:
+        seconds = _between_prints(run, tokens)
+        return float(1000 * np.quantile(seconds, quantile)) if len(seconds) else None
+
+    return compute
+
+
+def _host_rate(run: Any, tokens: pd.DataFrame) -> float | None:
+    seconds = _between_prints(run, tokens)
+    return float(len(seconds) / seconds.sum()) if len(seconds) else None
+
+
 _TICKS, _TOKENS, _EVAL = "tick/token", "tokens of a generation", "tokens of an evaluation text (capture --eval)"
+_PRINTS = "prints that the host saw"
 
 METRICS: dict[str, Metric] = {
     m.name: m
@@ -174,6 +203,10 @@ METRICS: dict[str, Metric] = {
                "board_clock_hz / decode_ticks_per_token", _rate(_decode, nominal=True)),
         Metric("prefill_nominal_tok_s", "token/s", "higher", "an exact clock",
                "board_clock_hz / prefill_ticks_per_token", _rate(_prefill, nominal=True)),
+        Metric("host_itl_p50_ms", "ms", "lower", _PRINTS, "median of the times between prints", _host_itl(0.50)),
+        Metric("host_itl_p95_ms", "ms", "lower", _PRINTS, "95th percentile of the same", _host_itl(0.95)),
+        Metric("host_prints_s", "print/s", "higher", _PRINTS, "prints behind the first / time from it to the last",
+               _host_rate),
         Metric("nll_mean", "nat/token", "lower", _EVAL, "mean nll over scored tokens", _nll),
         Metric("perplexity", "", "lower", _EVAL,
                "exp(mean nll over scored tokens); windows and scoring as llama.cpp's perplexity", _perplexity),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from edgeprof.adapters import ADAPTERS
 from edgeprof.care import verify_wire
 from edgeprof.errors import StorageError
 from edgeprof.kept import KeptWire, spans
@@ -17,9 +18,9 @@ from edgeprof.seal import decode_from, load_capture, states_after, write_segment
 
 __all__ = ["redecode"]
 
-# The events that decoding finds itself. All others that belong to no run were noticed by the host, and are not on the
-# wire: they are carried over.
-_DECODED = ("gap", "reset")
+# The events that decoding finds itself, as are those whose detail begins with an adapter's name. All others that belong
+# to no run were noticed by the host, and are not on the wire: they are carried over.
+_DECODED = ("gap", "reset", "said")
 
 
 def redecode(path: str | Path, captures: Iterable[str] = ()) -> list[Outcome]:
@@ -87,6 +88,10 @@ def _host_events(capture: Path, last: dict[str, Any], header: dict[str, Any]) ->
              "detail": row["detail"], "offset": row.get("offset")}
             | ({} if row["end"] is None else {"end_ns": row["end"] + header["monotonic_start_ns"]})
             for row in pq.ParquetFile(path).read().to_pylist()
-            if row["run_id"] is None and row["kind"] not in _DECODED
+            if row["run_id"] is None and not _decoded(row)
         ]  # fmt: skip
     return found
+
+
+def _decoded(event: dict[str, Any]) -> bool:
+    return event["kind"] in _DECODED or str(event["detail"]).partition(":")[0] in ADAPTERS

@@ -67,7 +67,7 @@ clock_error_us   double us derived error of that fit
         + """
 port               int32  -     host    index of the port in the capture
 boot               int64  -     device  number of the board's boot
-kind               string -     device  generate or score
+kind               string -     device  generate or score; llama-bench of what was imported
 board              string -     device  the board's name
 core               string -     device  the processor core
 clock              string -     device  what a tick is: fuel, instructions, cycles, device_timer, host
@@ -117,8 +117,8 @@ tags               string -     device  everything else that was said, as JSON
         _KEYS
         + """
 window      int32  -    device  window of an evaluation text, null when generating
-position    int64  -    device  position in the context, from 0
-phase       string -    device  prefill, decode or score
+position    int64  -    device  position in the context, from 0; of prints, their number
+phase       string -    device  prefill, decode or score; unknown of a print that the host saw
 token_id    int64  -    device  the token fed in
 next_id     int64  -    device  the forced or sampled next token
 scored      bool   -    device  counts for the perplexity
@@ -128,7 +128,7 @@ n_batch     int64  token device tokens in this pass
 ticks_start int64  tick device  from run begin
 ticks       int64  tick device  what the pass took
 t_host_ns   int64  ns   host    when the host had the frame, from the capture's begin
-source      string -    host    device or host
+source      string -    host    device, or host: a print that the host saw
 """
     ),
     "stages": _columns(
@@ -164,7 +164,7 @@ meter      string -    device board: the board itself; else meter and its number
         _KEYS
         + """
 port     int32  -    host    index of the port
-kind     string -    derived gap, reset, disconnected, reconnect, overrun, mark, gpio edge, timeout, refused
+kind     string -    derived gap, reset, disconnected, reconnect, overrun, mark, gpio edge, timeout, refused, said
 start    int64  ns   host    from the capture's begin
 end      int64  ns   host    null for a moment
 offset   int64  byte host    bytes of the port that came before, where the host noticed it

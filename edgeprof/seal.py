@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgeprof import journal
+from edgeprof.bench_runs import decode_bench
 from edgeprof.decode import decode_port
 from edgeprof.decode_state import PortState, Rows
 from edgeprof.errors import StorageError
@@ -119,6 +120,14 @@ def decode_from(
         end = end_of(port)
         reads = np.array(source.index(port, state.offset, end), np.int64).reshape(-1, 2)
         timed_out = _ended_badly(e["kind"] for e in events if e.get("port") == port)
+        if "format" in facts:  # an imported file; what was captured has none
+            part, new = decode_bench(
+                source.read(port, state.offset, end), state, form=facts["format"], capture_id=header["capture_id"],
+                port=port, facts=facts.get("facts", {}),
+            )  # fmt: skip
+            rows.extend(part)
+            after.append(new)
+            continue
         part, new = decode_port(
             source.read(port, state.offset, end),
             state,

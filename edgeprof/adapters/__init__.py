@@ -9,15 +9,27 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from edgeprof.adapters.esp32ai import ESP32AI
-from edgeprof.adapters.items import Claim, Item, Refused
+from edgeprof.adapters.items import Claim, Item, Refused, Said
 from edgeprof.adapters.keyed import CHECKSUMMED, CSV, JSON_LINES
 from edgeprof.adapters.llama2c import LLAMA2C
 from edgeprof.adapters.llamabench import LLAMABENCH
 from edgeprof.adapters.llamacpp import LLAMACPP, PERPLEXITY
 from edgeprof.adapters.mlperftiny import MLPERFTINY
-from edgeprof.adapters.wrappers import unwrap
+from edgeprof.adapters.wrappers import log_begin, unwrap
 
-__all__ = ["ADAPTERS", "Adapter", "Claim", "Item", "Refused", "feed", "markdown"]
+__all__ = [
+    "ADAPTERS",
+    "CLOSING",
+    "Adapter",
+    "Claim",
+    "Item",
+    "Refused",
+    "Said",
+    "feed",
+    "forget_pairs",
+    "log_begin",
+    "markdown",
+]
 
 
 class Adapter(Protocol):
@@ -57,6 +69,12 @@ ADAPTERS: dict[str, Adapter] = {
 }
 """Name to adapter, in the order in which they are asked."""
 
+CLOSING = {
+    LLAMA2C.name: ("claimed_incl_prompt_tok_s", "claimed_generated_tok_s"),
+    ESP32AI.name: ("claimed_generate_s", "claimed_generated_tok_s"),
+}
+"""Adapter to the claims with which its firmware says that a generation, whose tokens it printed, is over."""
+
 
 def feed(line: str, memories: dict[str, dict[str, Any]]) -> tuple[str, list[Item]]:
     """Return the first adapter that takes a line, and what it says; ``("", [])`` if none does.
@@ -81,14 +99,24 @@ def feed(line: str, memories: dict[str, dict[str, Any]]) -> tuple[str, list[Item
     return "", []
 
 
+def forget_pairs(memories: dict[str, dict[str, Any]]) -> None:
+    """Forget, where bytes were lost, what must not be put together with lines that come behind the hole."""
+    memories.pop(MLPERFTINY.name, None)
+
+
+def _shown(item: Item) -> str:
+    if isinstance(item, Claim):
+        return f"`{item.name}`" + (f" [{item.unit}]" if item.unit else "")
+    return f"event `said`: {item.what}" if isinstance(item, Said) else "event `refused`"
+
+
 def markdown() -> str:
     """Return what each adapter understands as Markdown; ``docs/adapters.md`` holds it, and a test compares."""
     parts = []
     for adapter in ADAPTERS.values():
         rows, memories = [], dict[str, dict[str, Any]]()
         for line in adapter.example.split("\n"):
-            claims = [i for i in feed(line, memories)[1] if isinstance(i, Claim)]
-            says = ", ".join(f"`{c.name}`" + (f" [{c.unit}]" if c.unit else "") for c in claims)
+            says = ", ".join(map(_shown, feed(line, memories)[1]))
             shown = " ".join(line.split()).replace("|", "\\|")
             rows.append(f"| `{shown}` | {says or '–'} |")
         head = ["| line | claims |", "|---|---|"]

@@ -10,17 +10,18 @@ import math
 import re
 from dataclasses import dataclass
 
-__all__ = ["ENDINGS", "MAX_NAME", "NUMBER", "Claim", "Item", "Refused", "claim_of", "unit_of"]
+__all__ = ["ENDINGS", "MAX_NAME", "NUMBER", "Claim", "Item", "Refused", "Said", "claim_of", "unit_of"]
 
 ENDINGS = {
     "ms_per_token": "ms/token", "ticks_per_token": "tick/token", "tok_s": "token/s", "tokens": "token",
     "ns": "ns", "us": "us", "ms": "ms", "s": "s", "hz": "Hz", "bytes": "byte", "kb": "KB", "mb": "MB",
     "mv": "mV", "ua": "uA", "ma": "mA", "uw": "uW", "mw": "mW", "uj": "uJ", "mj": "mJ", "celsius": "°C", "percent": "%",
-    "nat": "nat", "perplexity": "", "perplexity_error": "", "chunks": "", "passes": "",
+    "nat": "nat", "perplexity": "", "perplexity_error": "", "chunks": "", "passes": "", "score": "",
+    "inferences": "inference", "inferences_s": "inference/s",
 }  # fmt: skip
 """What a name may end with, and the unit that it says; KB and MB are whatever the board means by them."""
 
-ALONE = ("ms_per_token", "ticks_per_token", "tok_s", "tokens", "perplexity", "perplexity_error")
+ALONE = ("ms_per_token", "ticks_per_token", "tok_s", "tokens", "perplexity", "perplexity_error", "inferences_s")
 """Endings that say enough to be a name of their own."""
 
 MAX_NAME = 48
@@ -50,7 +51,15 @@ class Refused:
     reason: str
 
 
-Item = Claim | Refused
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a board says of itself that is no number: its name, a mode."""
+
+    what: str
+    text: str
+
+
+Item = Claim | Refused | Said
 
 
 def unit_of(name: str) -> str | None:

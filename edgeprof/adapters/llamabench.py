@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeprof.adapters.items import NUMBER, Item, claim_of
 
-__all__ = ["LLAMABENCH"]
+__all__ = ["LLAMABENCH", "test_name"]
 
 _TEST = re.compile(r"(?:pp ?([0-9]{1,7}))?\+?(?:tg ?([0-9]{1,7}))?(?: @ d([0-9]{1,7}))?")
 _MEAN = re.compile(rf"({NUMBER}) ± ({NUMBER})")
@@ -19,12 +19,20 @@ _VALUE = re.compile(NUMBER)
 _MAX_COLUMNS = 96
 
 
+def test_name(n_prompt: int, n_gen: int, depth: int) -> str:
+    """Return what a claim calls a test, for which llama-bench's own name has a plus, blanks and an at sign.
+
+    >>> test_name(0, 128, 512)
+    'tg128_d512'
+    """
+    return "_".join(f"{what}{count}" for what, count in (("pp", n_prompt), ("tg", n_gen), ("d", depth)) if count)
+
+
 def _claims(n_prompt: str, n_gen: str, depth: str, mean: str, deviation: str) -> list[Item]:
-    """Return mean and standard deviation of a test, named as llama-bench names it."""
-    said = (("pp", n_prompt), ("tg", n_gen), ("d", depth))
-    test = "_".join(f"{what}{int(count)}" for what, count in said if int(count))
+    """Return mean and standard deviation of a test."""
     if not int(n_prompt) and not int(n_gen):
         return []
+    test = test_name(int(n_prompt), int(n_gen), int(depth))
     found = (claim_of(f"{test}_tok_s", float(mean)), claim_of(f"{test}_stddev_tok_s", float(deviation)))
     return [claim for claim in found if claim]
 

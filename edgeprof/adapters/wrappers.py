@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["unwrap"]
+__all__ = ["log_begin", "unwrap"]
 
 # Colours only. Where the cursor was moved, what stands in the line is not what was seen.
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}m")
@@ -31,3 +31,17 @@ def unwrap(line: str) -> str:
         if found:
             return line[found.end() :].rstrip()
     return line.rstrip()
+
+
+def log_begin(line: str) -> int | None:
+    r"""Return at which character a log library's line begins: 0, or more behind tokens; None where there is none.
+
+    >>> log_begin("Once upon a\x1b[0;32mI (660) LLM: Generate complete"), log_begin("Once upon a")
+    (11, None)
+    """
+    if "\x1b" in line:
+        behind = _BEHIND.search(line)
+        if behind:
+            return behind.start()
+        line = _COLOUR.sub("", line)
+    return 0 if any(wrapper.match(line) for wrapper in _WRAPPERS) else None

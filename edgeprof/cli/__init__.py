@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "boards": ("boards", "list the boards that can be used without owning one"),
     "capture": ("capture", "capture boards on serial ports, or emulated ones, into a data set"),
     "doctor": ("doctor", "find out why a board does not talk: the raw exchange, what was found, what comes next"),
+    "import": ("import_", "import what other programs wrote: llama-bench's tables, recorded serial logs"),
     "sweep": ("sweep", "capture boards x quantizations x prompts from a plan; can be interrupted and resumed"),
     "runs": ("runs", "list the runs of a data set with their figures"),
     "compare": ("compare", "compare quantizations, models or any other groups of runs"),

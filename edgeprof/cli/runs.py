@@ -1,6 +1,7 @@
 """List the runs of a data set, a line each, with their figures.
 
-A run is one prompt, or one evaluation text, on one board with one model at one quantization.
+A run is one prompt, or one evaluation text, on one board with one model at one quantization. Where boards printed rates
+of their own, a second table shows them beside what the host saw of the same run: they count different things.
 """
 
 from __future__ import annotations
@@ -17,12 +18,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
     import edgeprof
+    from edgeprof import claimed
     from edgeprof.display import text_table
+    from edgeprof.metrics import TOKEN_COLUMNS
     from edgeprof.runs import formatted
 
-    measured = edgeprof.measure(edgeprof.open(args.data))
+    dataset = edgeprof.open(args.data)
+    measured = edgeprof.measure(dataset)
     if args.json:
         print(measured.to_json(orient="records", indent=1))
         return 0
     print(text_table(formatted(measured)))
+    if len(dataset.claims):
+        tokens = dataset.table("tokens", TOKEN_COLUMNS, {"clock": "host"})
+        rates = claimed.claimed_rates(dataset.claims, dataset.runs, tokens)
+        if len(rates):
+            print(f"\n{text_table(claimed.formatted(rates))}")
     return 0

@@ -6,19 +6,21 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from fakeboard import PAIRS, FakeBoard, make_capture
 from hypothesis import given
 from hypothesis import strategies as st
 
 import edgeprof
-from edgeprof import seal, text_rows
+from edgeprof import journal, seal, text_rows
 from edgeprof.adapters import Refused, feed
 from edgeprof.adapters.items import claim_of, unit_of
 from edgeprof.adapters.keyed import checksum
 from edgeprof.care import recover
 from edgeprof.decode import decode_port
 from edgeprof.decode_state import PortState
+from edgeprof.redecode import redecode
 from edgeprof.tables import build
 
 NOISE = (
@@ -214,10 +216,94 @@ def test_llama_bench():
     assert claims(BENCH_CSV.replace(',"0.250000"', "").replace('"31.25', '"-31.25')) == []
 
 
+WINDOW = "m-warmup-start-10\r\nm-warmup-done\r\nm-infer-start-10\r\nm-lap-us-{}\r\nm-lap-us-{}\r\nm-infer-done\r\n"
+STAMPS = [("timestamp_us", 1000.0, "us"), ("timestamp_us", 2500.0, "us")]
+RATE = [
+    ("window_us", 1500.0, "us"),
+    ("window_inferences", 10.0, "inference"),
+    ("inferences_s", 1e7 / 1500, "inference/s"),
+]
+
+
+def windows(text: str) -> list[float]:
+    return [value for _, name, value, _ in claims(text) if name == "window_us"]
+
+
+def events(text: str) -> list[tuple[str, str]]:
+    return [(r["kind"], r["detail"]) for r in decoded(text.encode()).get("events", [])]
+
+
 def test_mlperf_tiny():
-    log = "m-warmup-done\r\nm-infer-start-10\r\nm-lap-us-1000\r\nm-lap-us-2500\r\nm-infer-done\r\n"
-    log += "m-results-[0.005,0.991]\r\nm-lap-us-\r\nm-ready\r\n"
-    assert [(n, v, u) for _, n, v, u in claims(log)] == [("timestamp_us", 1000.0, "us"), ("timestamp_us", 2500.0, "us")]
+    log = WINDOW.format(1000, 2500) + "m-results-[0.005,-0.991]\r\nm-lap-us-\r\nm-ready\r\n"
+    scores = [("class_0_score", 0.005, None), ("class_1_score", -0.991, None)]
+    for text in (
+        log,
+        log.replace("m-", "[dut]: m-"),
+        log.replace("\r", ""),
+        NOISE + log.replace("\r\n", "\r\n" + NOISE),
+    ):
+        assert [(n, v, u) for _, n, v, u in claims(text)] == STAMPS + RATE + scores
+    # A time stamp outside of a window is that alone, and so is one of a window that never ended.
+    log = "m-lap-us-1000\nm-lap-us-2500\nm-infer-done\nm-infer-start-10\nm-lap-us-1000\nm-lap-us-2500\n"
+    assert [(n, v, u) for _, n, v, u in claims(log)] == STAMPS * 2
+
+
+def test_a_window_over_the_end_of_a_32_bit_counter():
+    assert windows(WINDOW.format(2**32 - 500, 1000)) == [1500.0]
+    assert windows(WINDOW.format(2**33, 2**33 + 7)) == [7.0]
+    assert windows(WINDOW.format(2**33, 1000)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("m-lap-us-2500\r\n", "", "10 inferences with the time stamps 1000: they tell no time"),
+        ("m-lap-us-1000\r\nm-lap-us-2500\r\n", "", "in energy mode"),
+        ("2500\r\n", "2500\r\nm-lap-us-9\r\n", "1000, 2500, 9"),
+        ("m-lap-us-1000", "m-lap-us-2500", "2500, 2500: they tell no time"),
+        ("start-10\r\nm-lap", "start-0\r\nm-lap", "a window of 0 inferences"),
+    ],
+)
+def test_what_is_no_window_is_refused(old, new, why):
+    log = WINDOW.format(1000, 2500)
+    assert old in log
+    text = log.replace(old, new) + log
+    assert windows(text) == [1500.0]
+    ((kind, detail),) = events(text)
+    assert (kind, detail.startswith("mlperftiny: a window")) == ("refused", True)
+    assert why in detail
+
+
+def test_two_halves_of_windows_are_not_put_together():
+    log = WINDOW.format(1000, 2500).encode()
+    cut = log.index(b"m-lap-us-2500")
+    rows = decoded(log[:cut] + b"\0\x01\xff\0" + log[:cut].replace(b"1000", b"9000")[-30:] + log[cut:])
+    assert "claimed_window_us" not in {r["name"] for r in rows["claims"]}
+
+
+def test_what_a_device_says_of_itself_and_what_it_refuses():
+    log = "m-timestamp-mode-energy\r\nm-name-dut-[A [b]\r\nm-profile-[P V0.0.1]\r\n[dut]: m-model-[kws01]\r\n"
+    log += "e-[Invalid hex digit 'x]']\r\nSupplied buffer size 9999 exceeds maximum of 4096\n"
+    log += "m-name-dut-[]\nm-[Expecting 5 bytes]\n"
+    assert events(log) == [
+        ("said", "mlperftiny: mode = energy"), ("said", "mlperftiny: name = A [b"),
+        ("said", "mlperftiny: profile = P V0.0.1"), ("said", "mlperftiny: model = kws01"),
+        ("refused", "mlperftiny: the device says: Invalid hex digit 'x]'"),
+        ("refused", "mlperftiny: the device says: Supplied buffer size 9999 exceeds maximum of 4096"),
+    ]  # fmt: skip
+    assert claims(log) == []
+
+
+def test_what_lines_said_is_there_once_when_they_are_decoded_again(tmp_path):
+    text = "m-name-dut-[A]\ne-[Unknown command: x]\n$T,a_ms=1*0000\n"
+    folder = make_capture(tmp_path, "a", [text.encode()])
+    host = {"port": 0, "kind": "refused", "t_ns": 7, "detail": "b0 refused 'p': busy"}
+    journal.append_event(folder, host)
+    recover(folder)
+    before = edgeprof.open(tmp_path).table("events")
+    assert before["kind"].tolist() == ["said", "refused", "refused", "refused"]
+    assert [o.code for o in redecode(tmp_path)] == [0]
+    pd.testing.assert_frame_equal(edgeprof.open(tmp_path).table("events"), before)
 
 
 def test_checksums():
@@ -316,15 +402,21 @@ def test_claims_of_a_run_belong_to_it():
     st.lists(st.sampled_from([*(NOISE + LLAMA2_ESP32 + ESP32AI + LLAMA_CPP).splitlines(keepends=True), "\n"])),
     st.data(),
 )
-def test_how_bytes_are_read_makes_no_difference(lines: list[str], data: st.DataObject):
+def test_how_bytes_are_read_makes_no_difference_to_what_is_understood(lines: list[str], data: st.DataObject):
     stream = "".join(lines).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
     parts = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
-    def without_times(rows: dict[str, list[dict[str, Any]]]) -> str:
-        return json.dumps([[{k: v for k, v in r.items() if k != "t_host_ns"} for r in rows[n]] for n in sorted(rows)])
+    def understood(rows: dict[str, list[dict[str, Any]]]) -> str:
+        return json.dumps(
+            [
+                [{k: v for k, v in r.items() if k not in ("t_host_ns", "run_id")} for r in rows[n]]
+                for n in ("logs", "claims", "events")
+                if n in rows
+            ]
+        )
 
-    assert without_times(decoded(*parts)) == without_times(decoded(stream))
+    assert understood(decoded(*parts)) == understood(decoded(stream))
 
 
 def test_a_data_set_has_them(tmp_path):
@@ -339,7 +431,7 @@ def test_a_data_set_has_them(tmp_path):
     assert ds.claims.equals(live)
     row = ds.table("claims", where={"adapter": "csv"}).iloc[0]
     assert (row["name"], row["value"], row["unit"], row["line"]) == ("claimed_decode_ms", 52.25, "ms", "7,52.25")
-    assert len(ds.runs) == 0
+    assert ds.runs["clock"].tolist() == ["host"]  # the story came in two reads
     assert ds.table("claims", where={"name": "claimed_perplexity"}).empty
 
 

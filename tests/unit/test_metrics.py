@@ -88,9 +88,35 @@ def known_answers(module: Any) -> None:
     expect(measured(module, [handmade.run("c/0") | without], [])["c/0"])
     lost_frames(module)
     unknown_values(module)
+    seen_by_the_host(module)
     for name, metric in module.METRICS.items():
-        better = "higher" if name.endswith("tok_s") else "" if name == "bits_per_weight" else "lower"
+        better = "higher" if name.endswith(("tok_s", "prints_s")) else "" if name == "bits_per_weight" else "lower"
         assert (metric.name, metric.better) == (name, better)
+
+
+def printed(run_id: str, between: list[int | None]) -> list[dict[str, Any]]:
+    """Return prints that the host saw."""
+    common = {"n_batch": None, "scored": None, "next_id": None, "source": "host"}
+    return [handmade.token(run_id, n, "unknown", None, ticks, **common) for n, ticks in enumerate(between)]
+
+
+def seen_by_the_host(module: Any) -> None:
+    """What was seen being printed gives none of the board's own figures, and what the board timed none of these."""
+    seen = {"clock": "host", "board_clock_hz": None, "emulator": None, "n_prompt": None}
+    runs = [
+        handmade.run("c/0", tick_hz=1e9, **seen),
+        handmade.run("c/1", tick_hz=1e9, **seen),
+        handmade.run("c/2", **seen),
+        handmade.run("c/3", tick_hz=1e9, clock="device_timer"),
+        handmade.run("c/4", tick_hz=1e9, **seen),
+    ]
+    between = [None, 100_000_000, 200_000_000, 100_000_000, 600_000_000]
+    tokens = [t for n in (0, 2, 3) for t in printed(f"c/{n}", between)] + printed("c/1", [None])
+    tokens += [t | {"phase": "unknown", "source": "device"} for t in generation("c/4")]
+    rows = measured(module, runs, tokens)
+    expect(rows["c/0"], **STORED, host_itl_p50_ms=150, host_itl_p95_ms=540, host_prints_s=4)
+    for name in ("c/1", "c/2", "c/3", "c/4"):
+        expect(rows[name], **STORED)
 
 
 def lost_frames(module: Any) -> None:
@@ -246,6 +272,16 @@ MUTANTS = [
     ('order = ["window", "position"]', 'order = ["ticks"]'),
     ('Metric("ttft_ticks", "tick", "lower"', 'Metric("ttft_ticks", "tick", "higher"'),
     ('Metric("decode_tok_s", "token/s", "higher"', 'Metric("decode_tok_s", "token/s", "lower"'),
+    ('if run.clock != "host" or hz is None', "if hz is None"),
+    ('(tokens["source"] == "host") & tokens["ticks"].notna()', 'tokens["ticks"].notna()'),
+    ('(tokens["source"] == "host") & tokens["ticks"].notna()', 'tokens["source"] == "host"'),
+    ("len(seconds) / seconds.sum()", "(len(seconds) + 1) / seconds.sum()"),
+    ("len(seconds) / seconds.sum()", "1 / np.median(seconds)"),
+    ("1000 * np.quantile(seconds, quantile)", "np.quantile(seconds, quantile)"),
+    ("1000 * np.quantile(seconds, quantile)", "1000 * np.mean(seconds)"),
+    ("_host_itl(0.50)", "_host_itl(0.95)"),
+    ("_host_itl(0.95)", "_host_itl(0.50)"),
+    ('"host_prints_s", "print/s", "higher"', '"host_prints_s", "print/s", "lower"'),
     ('Metric("perplexity", "", "lower"', 'Metric("perplexity", "", "higher"'),
 ]
 
