@@ -24,10 +24,11 @@ from typing import Any
 
 from edgeprof._version import __version__
 from edgeprof.conversation import Conversation, Progress
-from edgeprof.driver import Job, Outcome, converse, prompt_row
+from edgeprof.driver import Job, converse, prompt_row
 from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError, UsageError
 from edgeprof.keepwire import kept_days
 from edgeprof.layout import CAPTURE_JSON, write_json
+from edgeprof.line_conversation import LineConversation, LineDriver
 from edgeprof.reader import REQUEST
 from edgeprof.schema import FORMAT_VERSION
 from edgeprof.transports import PortSettings, redact
@@ -78,11 +79,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CaptureResult:
-    """What a capture came to. ``failed`` names the boards that stopped answering, with the reason."""
+    """What a capture came to.
+
+    ``outcomes`` has what each board's driver returned: :class:`edgeprof.driver.Outcome`, or what a foreign protocol's
+    does. ``failed`` names the boards that stopped answering, with the reason.
+    """
 
     capture_id: str
     path: Path
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, Any]
     failed: dict[str, str]
 
 
@@ -171,7 +176,7 @@ def capture(
     sources: Sequence[Source], out: Path, jobs: Sequence[Job] = (), *, capture_id: str | None = None,
     host_label: str | None = None, seconds: float | None = None, idle_seconds: float = 60.0, seal_every: float = 600.0,
     keep_wire: str = "all", on_progress: Callable[[list[Progress]], None] | None = None,
-    header: dict[str, Any] | None = None,
+    header: dict[str, Any] | None = None, protocol: LineDriver | None = None,
 ) -> CaptureResult:  # fmt: skip
     """Capture ports into a data set until the jobs are done, or until interrupted where there are none.
 
@@ -199,9 +204,13 @@ def capture(
         Called about ten times a second.
     header
         More facts for ``capture.json``.
+    protocol
+        Somebody else's protocol, in which each board is asked instead of in ours.
 
     Raises
     ------
+    UsageError
+        Jobs and a protocol: one driver owns the transmit side of a port.
     DeviceError
         No port could be opened, or the reader died.
     StorageError
@@ -210,6 +219,11 @@ def capture(
         The user ended it; the capture was closed in good order before.
     """
     kept_days(keep_wire)
+    if protocol is not None and jobs:
+        raise UsageError(
+            "Prompts and evaluation texts are asked for in edgeprof's own protocol, and a port has one driver: leave "
+            "them out, or the other protocol."
+        )
     name = capture_id or new_capture_id()
     folder = prepare(out, sources, jobs, host_label=host_label, capture_id=name, extra=header or {})
     reader = subprocess.Popen(
@@ -230,7 +244,12 @@ def capture(
         pipe.write(json.dumps(config).encode() + b"\n")
         pipe.flush()
     progress = [Progress(s.name) for s in sources]
-    talks = [_conversation(folder, n, s, jobs, send, progress[n], idle_seconds) for n, s in enumerate(sources)]
+    talks = [
+        _conversation(folder, n, s, jobs, send, progress[n], idle_seconds)
+        if protocol is None
+        else LineConversation(folder, n, protocol(name=s.name, advance=_advancing(progress[n])), send, progress[n])
+        for n, s in enumerate(sources)
+    ]
     try:
         error = _follow(reader, sealer, talks, [s.opened for s in sources], seconds, on_progress, idle_seconds)
     finally:
@@ -267,19 +286,23 @@ def _drop_if_empty(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _advancing(progress: Progress) -> Callable[[int], None]:
+    def advance(n: int) -> None:
+        progress.jobs_done += n
+
+    return advance
+
+
 def _conversation(
     folder: Path, port: int, source: Source, jobs: Sequence[Job], send: Callable[[int, bytes], None],
     progress: Progress, idle_seconds: float,
 ) -> Conversation:  # fmt: skip
-    def advance(n: int) -> None:
-        progress.jobs_done += n
-
     talk = (
         converse(
             jobs,
             name=source.name,
             idle_seconds=idle_seconds,
-            advance=advance,
+            advance=_advancing(progress),
             last_request=0 if source.emulated else secrets.randbelow(0xFFFF),
         )
         if jobs

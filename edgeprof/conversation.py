@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgeprof import journal, wire
 from edgeprof.driver import Ask, Outcome
@@ -50,7 +51,7 @@ class Conversation:
         self.ask: Ask | None = None
         self.tries = 0
         self.deadline = 0.0
-        self.outcome: Outcome | None = None
+        self.outcome: Any = None
         self.error: str | None = None
 
     @property
@@ -66,16 +67,20 @@ class Conversation:
     @property
     def due(self) -> bool:
         """True if it is time to look into the journal: at once where an answer is waited for, else now and then."""
-        return self.talk is not None or time.monotonic() - self.looked >= LOOK_SECONDS
+        return not self.over or time.monotonic() - self.looked >= LOOK_SECONDS
 
     def pump(self) -> None:
         """Take what is new in the journal."""
         self.looked = time.monotonic()
         while chunk := self.tail.read():
             self.progress.bytes = self.tail.offset
-            for piece in self.splitter.feed(chunk):
-                if piece.frame is not None and not wire.from_host(piece.frame):
-                    self._take(piece.frame)
+            self.hear(chunk)
+
+    def hear(self, chunk: bytes) -> None:
+        """Take bytes of the board's."""
+        for piece in self.splitter.feed(chunk):
+            if piece.frame is not None and not wire.from_host(piece.frame):
+                self._take(piece.frame)
 
     def away(self) -> None:
         """The port vanished and is being looked for."""

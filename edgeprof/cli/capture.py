@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgeprof.capture import Source
+    from edgeprof.line_conversation import LineDriver
+    from edgeprof.mlperf import MlperfOutcome
 
 LONG_SECONDS = 3600.0
 
@@ -26,6 +28,7 @@ LONG_SECONDS = 3600.0
 _RANGES = {
     "tokens": (1, 65535), "temperature": (0, 1e6), "seed": (0, 2**32 - 1), "eval_windows": (0, 65535),
     "baud": (1, 10**8), "seconds": (0, math.inf), "idle": (0.1, math.inf), "seal_every": (0.1, math.inf),
+    "inferences": (0, 10**9), "warmups": (0, 10**9),
 }  # fmt: skip
 
 
@@ -47,6 +50,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, default=64, metavar="N", help="tokens to generate (default 64)")
     parser.add_argument("--temperature", type=float, default=0.0, help="of the sampler; 0, the default, is greedy")
     parser.add_argument("--seed", type=int, default=0, help="of the sampler")
+    parser.add_argument("--protocol", choices=("mlperf-tiny",), help="be the host of a device of somebody else's")
+    parser.add_argument("--input", type=Path, metavar="FILE", help="mlperf-tiny: the model's input, as its bytes")
+    parser.add_argument(
+        "--inferences", type=int, default=0, metavar="N", help="mlperf-tiny: in each window (default: a trial says)"
+    )
+    parser.add_argument("--warmups", type=int, default=10, metavar="N", help="mlperf-tiny: before each (default 10)")
     parser.add_argument("--seconds", type=float, metavar="S", help="end after so long")
     parser.add_argument("--idle", type=float, default=60.0, metavar="S", help="give up a silent board (default 60)")
     parser.add_argument("--baud", type=int, default=115200)
@@ -66,9 +75,11 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
     from edgeprof.capture import capture
     from edgeprof.cli.progress import PortLines
+    from edgeprof.display import terminal_text
     from edgeprof.driver import Generation, Job
     from edgeprof.errors import DeviceError, UsageError
     from edgeprof.keepwire import kept_days
+    from edgeprof.mlperf import MlperfOutcome
     from edgeprof.sources import evaluation, open_sources
     from edgeprof.sweep import load_prompts
     from edgeprof.transports import PortSettings
@@ -77,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and not low <= value <= high:
             raise UsageError(f"--{name.replace('_', '-')} must be from {low:,} to {high:,}, not {value:,}.")
+    if args.protocol and (args.prompt or args.prompts or args.eval):
+        raise UsageError("--prompt and --eval speak edgeprof's own protocol, --protocol another one: take one of them.")
     for tag in args.tag:
         if "=" not in tag:
             raise UsageError(f"--tag takes NAME=VALUE, not {tag!r}.")
@@ -89,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows))
     settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset, dtr=args.dtr)
     days = kept_days(args.keep_wire)
+    protocol = _protocol(args)
     tags = dict(tag.split("=", 1) for tag in args.tag)
     with (
         open_sources(args.url, args.model, image=args.firmware, settings=settings, tags=tags) as sources,
@@ -98,13 +112,43 @@ def run(args: argparse.Namespace) -> int:
         result = capture(
             sources, args.out, jobs, host_label=args.label, seconds=args.seconds, idle_seconds=args.idle,
             seal_every=args.seal_every, keep_wire=args.keep_wire, on_progress=lines.show,
+            protocol=protocol,
         )  # fmt: skip
-    refused = [r for o in result.outcomes.values() for r in o.refused]
+    refused = [r for o in result.outcomes.values() for r in getattr(o, "refused", [])]
     if result.failed or refused:
         said = " ".join(f"{text.rstrip('.')}." for text in [*result.failed.values(), *refused])
         raise DeviceError(f"{said} What came is kept in {result.path}.")
+    for name, outcome in result.outcomes.items():
+        if isinstance(outcome, MlperfOutcome):
+            print(f"{terminal_text(name, 48)}: {_result(outcome)}")
     print(f"captured {result.capture_id} into {args.out}; next: edgeprof runs {args.out}")
     return 0
+
+
+def _protocol(args: argparse.Namespace) -> LineDriver | None:
+    """Return the driver of somebody else's protocol that was asked for."""
+    from functools import partial
+
+    from edgeprof.errors import StorageError, UsageError
+    from edgeprof.mlperf import drive
+
+    if args.protocol is None:
+        if args.input or args.inferences:
+            raise UsageError("--input and --inferences are for --protocol mlperf-tiny.")
+        return None
+    try:
+        data = args.input.read_bytes() if args.input else b""
+    except OSError as error:
+        raise StorageError(f"The input {args.input} cannot be read: {error.strerror}.") from error
+    return partial(drive, data, inferences=args.inferences, warmups=args.warmups)
+
+
+def _result(outcome: MlperfOutcome) -> str:
+    from edgeprof.display import terminal_text
+
+    windows = ", ".join(f"{w.inferences:,} in {w.window_us / 1e6:.2f} s" for w in outcome.windows)
+    said = " ".join(part for part in (outcome.name, outcome.model) if part)
+    return f"{terminal_text(said, 80)}: median {outcome.inferences_s:.4g} inferences/s, claimed by it ({windows})"
 
 
 def _forecast(sources: list[Source], out: Path, seconds: float | None, keep_days: float) -> None:
