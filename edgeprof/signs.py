@@ -39,8 +39,8 @@ class Sign:
 
 CAPTURE = "edgeprof capture {url} --baud {baud} --out data"
 _CRLF_CURE = (
-    "Have the console send bytes as they are: ESP-IDF: esp_vfs_dev_uart_port_set_tx_line_endings(0, "
-    "ESP_LINE_ENDINGS_LF) or a UART of its own; Pico SDK: stdio_set_translate_crlf(&stdio_usb, false). "
+    "Have the console send bytes as they are: ESP-IDF: uart_vfs_dev_port_set_tx_line_endings(0, "
+    "ESP_LINE_ENDINGS_LF), or a UART of its own; Pico SDK: stdio_set_translate_crlf(&stdio_usb, false). "
     "docs/instrument.md has both."
 )
 
