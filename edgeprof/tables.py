@@ -24,12 +24,14 @@ def build(rows: Rows, capture_id: str) -> dict[tuple[str, Group], pa.Table]:
 def _batch(name: str, columns: dict[str, Any], capture_id: str) -> pa.Table:
     schema = arrow_schema(name)
     given = {"capture_id": capture_id} | columns
-    length = next(len(v) for v in columns.values() if isinstance(v, (list, np.ndarray)))
+    length = next(len(v) for v in columns.values() if isinstance(v, (list, np.ndarray, pa.Array)))
     arrays = []
     for field in schema:
         value = given.get(field.name)
         if isinstance(value, (list, np.ndarray)):
             arrays.append(pa.array(value, type=field.type))
+        elif isinstance(value, pa.Array):
+            arrays.append(value.cast(field.type))
         elif value is None:
             arrays.append(pa.nulls(length, field.type))
         else:
