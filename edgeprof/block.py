@@ -6,6 +6,7 @@ an object a frame would take longer than all the rest.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Block:
 
 
 def spread(values: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Return each frame's value for each of its records, as ``numpy.repeat``: quicker where all hold the same number."""
+    """Return each frame's value for each of its records, as ``numpy.repeat``: quicker where all have as many."""
     if len(counts) and (counts == counts[0]).all():
         return np.broadcast_to(values[:, None], (len(values), int(counts[0]))).reshape(-1)
     return np.repeat(values, counts)
@@ -102,7 +103,7 @@ class Headers:
         edge = np.ones(len(inside), bool)
         edge[1:] = (inside[1:] != inside[:-1]) | (inside[1:] & ~self.goes_on[1:])
         edges = [*np.flatnonzero(edge).tolist(), len(inside)]
-        yield from zip(edges, edges[1:], strict=False)
+        yield from itertools.pairwise(edges)
 
     def block(self, type_: int, first: int, behind: int, ends: npt.NDArray[np.int64]) -> Block | None:
         """Return the frames of one type in a stretch, None if there are none."""

@@ -19,7 +19,7 @@ from edgeprof import wire
 from edgeprof.block import Headers, read_headers
 from edgeprof.decode_frames import PortFrames
 from edgeprof.decode_state import OpenRun, PortState, Rows
-from edgeprof.read_times import ReadTimes, Reads
+from edgeprof.read_times import Reads, ReadTimes
 
 __all__ = ["decode_port"]
 

@@ -45,6 +45,7 @@ class PortFrames:
         self.begun: wire.Frame | None = None
 
     def piece(self, piece: wire.Piece) -> None:
+        """Decode a piece, whatever it is."""
         state = self.state
         if piece.kind is wire.Kind.TEXT:
             self.text(piece)
@@ -62,6 +63,7 @@ class PortFrames:
                 state.duplicates += 1
 
     def text(self, piece: wire.Piece) -> None:
+        """Make rows of a stretch of text."""
         whose = {"run_id": self.run_id_or_none(self.state.run), "port": self.port}
         for table, when, columns, ends in text_rows(piece, self.state):
             rows = whose | columns | {when: self.times.column(ends)}
@@ -101,6 +103,7 @@ class PortFrames:
 
     # -- frames ------------------------------------------------------------------------------------------
     def frame(self, frame: wire.Frame, end: int) -> None:
+        """Make rows of a frame that is no second copy; ``end`` is the stream offset behind it."""
         if frame.type == wire.Type.HELLO:
             said = self.state.hello | wire.decode_pairs(frame.body, frame.n)
             self.state.hello = dict(list(said.items())[-_HELLO_KEPT:])
@@ -158,9 +161,11 @@ class PortFrames:
             run.t_begin = t_begin
 
     def add(self, table: str, run: OpenRun, columns: dict[str, Any]) -> None:
+        """Add rows of a run."""
         self.gathered.rows.add(table, self.group(run), {"run_id": self.run_id(run)} | columns)
 
     def end(self, run: OpenRun, frame: wire.Frame) -> None:
+        """Close a run with the totals that its RUN_END carries."""
         totals = wire.decode_run_end(frame.body)
         status = wire.STATUS[totals["status"]] if totals["status"] < len(wire.STATUS) else "error"
         self.close(run, status, {**totals, "t_end": frame.t0})
@@ -173,14 +178,17 @@ class PortFrames:
         self.happened("reset", end, f"boot {self.state.boot} ended, boot {frame.boot} began", None)
 
     def happened(self, kind: str, end: int, detail: str, run: OpenRun | None) -> None:
+        """Add a row of ``events``, of the time at which the host had the bytes before a stream offset."""
         columns = {"port": self.port, "kind": [kind], "start": [self.times.one(end)], "detail": [detail]}
         self.gathered.rows.add("events", self.group(run), {"run_id": self.run_id_or_none(run)} | columns)
 
     # -- runs --------------------------------------------------------------------------------------------
     def run_id(self, run: OpenRun) -> str:
+        """Return the name of a run."""
         return f"{self.capture_id}/{self.port}-{run.ordinal:04d}"
 
     def run_id_or_none(self, run: OpenRun | None) -> str | None:
+        """Return the name of a run, None of none."""
         return self.run_id(run) if run else None
 
     def group(self, run: OpenRun | None) -> Group:
@@ -189,6 +197,7 @@ class PortFrames:
         return (board, model, quant)
 
     def names(self, run: OpenRun | None) -> list[str]:
+        """Return what board, model and quant are called now."""
         said = {**self.facts, **self.state.hello, **(run.pairs if run else {})}
         return [str(said.get(name) or "") for name in ("board", "model", "quant")]
 

@@ -93,7 +93,7 @@ def token_columns(block: Block, t_begin: int | None) -> dict[str, Any]:
     return {
         "window": unknown_where(records["window"].astype(np.int32), records["window"] == 0xFFFF),
         "position": records["position"].astype(np.int64),
-        "phase": pa.DictionaryArray.from_arrays((flags & 3).view(np.int8), PHASES),
+        "phase": pa.DictionaryArray.from_arrays((flags & 3).astype(np.int32), PHASES),
         "token_id": records["token"].astype(np.int64),
         "next_id": unknown_where(records["next"].astype(np.int64), flags & 16 == 0),
         "scored": flags & 4 > 0,

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgeprof
-from edgeprof import care, decode, journal, kept, records, rewrite, seal, store
+from edgeprof import care, decode_frames, journal, kept, records, rewrite, seal, store
 from edgeprof.cli import main
 from edgeprof.compact import compact
 from edgeprof.errors import UsageError
@@ -157,7 +157,7 @@ def double_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         columns = records.memory_columns(frame, t_begin)
         return columns | {"heap_bytes": np.asarray(columns["heap_bytes"]) * 2}
 
-    monkeypatch.setattr(decode, "memory_columns", other)
+    monkeypatch.setattr(decode_frames, "memory_columns", other)
 
 
 def test_a_changed_decoder_gives_its_tables(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,7 +455,7 @@ def test_a_death_at_any_step_leaves_the_old_or_the_new(
 PROGRAM = """
 import sys
 import numpy as np
-from edgeprof import decode, records
+from edgeprof import decode_frames, records
 from edgeprof.{verb} import {verb}
 whole = records.memory_columns
 decode.memory_columns = lambda *a: (c := whole(*a)) | {{"heap_bytes": np.asarray(c["heap_bytes"]) * 2}}
