@@ -11,7 +11,9 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edgeprof.decode_state import Group, Rows
@@ -40,6 +42,7 @@ class TableFiles:
         self.folder, self.capture_id = folder, capture_id
         self._waiting: dict[tuple[str, Group], list[pa.Table]] = {}
         self._writers: dict[tuple[str, Group], pq.ParquetWriter] = {}
+        self._lengths: dict[tuple[str, Group], int] = {}
         self._rows: dict[tuple[str, Group], int] = {}
 
     def __enter__(self) -> TableFiles:
@@ -60,12 +63,13 @@ class TableFiles:
         for key, table in build(rows, self.capture_id, coded=True).items():
             size = ROW_GROUP_ROWS.get(key[0], OTHER_ROW_GROUP_ROWS)
             waiting = self._waiting.setdefault(key, [])
-            there = sum(len(t) for t in waiting)
+            there = self._lengths.get(key, 0)
             waiting.append(table)
             while there + len(waiting[-1]) >= size:
                 last = waiting.pop()
                 self._write(key, [*waiting, last.slice(0, size - there)])
                 waiting[:], there = [last.slice(size - there)], 0
+            self._lengths[key] = there + len(waiting[-1])
 
     def finish(self) -> list[dict[str, Any]]:
         """Write the rest and return the files' entries for the manifest, in their order."""
@@ -86,7 +90,7 @@ class TableFiles:
 
     def _write(self, key: tuple[str, Group], tables: list[pa.Table]) -> None:
         # In one piece: how rows came must not show in where a page ends.
-        table = pa.concat_tables(tables).combine_chunks()
+        table = _canonical(pa.concat_tables(tables).combine_chunks())
         if key not in self._writers:
             name, group = key
             path = table_path(self.folder, name, group)
@@ -95,6 +99,23 @@ class TableFiles:
             self._rows[key] = 0
         self._writers[key].write_table(table, row_group_size=len(table))
         self._rows[key] += len(table)
+
+
+def _canonical(table: pa.Table) -> pa.Table:
+    """Return a table of one chunk whose dictionaries hold what is used, in the order in which it comes first."""
+    columns: list[Any] = [c.chunk(0) for c in table.columns]
+    for number, column in enumerate(columns):
+        if not pa.types.is_dictionary(column.type):
+            continue
+        if column.null_count == len(column):
+            columns[number] = pa.nulls(len(column), column.type)
+        elif len(column.dictionary) > 1:
+            used = pc.unique(column.indices).drop_null()
+            place = np.zeros(len(column.dictionary), np.int32)
+            place[used.to_numpy()] = np.arange(len(used), dtype=np.int32)
+            indices: Any = pa.array(place).take(column.indices)
+            columns[number] = pa.DictionaryArray.from_arrays(indices, column.dictionary.take(used))
+    return pa.Table.from_arrays(columns, schema=table.schema)
 
 
 def _writer(path: Path, name: str) -> pq.ParquetWriter:

@@ -18,6 +18,7 @@ __all__ = ["build", "coded_schema", "conform"]
 _CODED = ("tokens", "stages", "memory", "power")
 # To write for each row that it is not null takes as long as a third of the rest.
 _NEVER_NULL = {"power": ("capture_id", "port", "current_ua", "meter")}
+_TOGETHER, _FEW = 256, 8
 _CODE = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -34,10 +35,16 @@ def coded_schema(name: str) -> pa.Schema:
 def build(rows: Rows, capture_id: str, *, coded: bool = False) -> dict[tuple[str, Group], pa.Table]:
     """Return a table for each (table name, group); columns that nobody gave are null. ``coded``: of coded schemas."""
     schema_of = coded_schema if coded else arrow_schema
-    return {
-        key: pa.concat_tables([_batch(schema_of(key[0]), columns, capture_id) for columns in batches])
-        for key, batches in rows.parts.items()
-    }
+    return {key: _table(schema_of(key[0]), batches, capture_id) for key, batches in rows.parts.items()}
+
+
+def _table(schema: pa.Schema, batches: list[dict[str, Any]], capture_id: str) -> pa.Table:
+    parts = []
+    for begin in range(0, len(batches), _TOGETHER):
+        found = [_batch(schema, columns, capture_id) for columns in batches[begin : begin + _TOGETHER]]
+        # A frame of few records is a batch of its own, and as a chunk of a table it would take some kilobytes.
+        parts.append(pa.concat_tables(found).combine_chunks() if len(found) > _FEW else pa.concat_tables(found))
+    return pa.concat_tables(parts)
 
 
 def _batch(schema: pa.Schema, columns: dict[str, Any], capture_id: str) -> pa.Table:
@@ -60,13 +67,13 @@ def _column(value: Any, kind: Any, length: int) -> Any:
     return pa.repeat(pa.scalar(value, kind), length)
 
 
-def _same(value: int, length: int) -> pa.Int32Array:
+def _same(value: int, length: int) -> Any:
     """Return a column of one number: a slice of one that is kept, as most batches are about as long."""
-    return _kept(value, max(1 << (length - 1).bit_length(), 1))[:length]
+    return _kept(value, max(1 << (length - 1).bit_length(), 1)).slice(0, length)
 
 
 @lru_cache(maxsize=8)
-def _kept(value: int, length: int) -> pa.Int32Array:
+def _kept(value: int, length: int) -> Any:
     return pa.array(np.full(length, value, np.int32))
 
 
