@@ -2,59 +2,96 @@
 
 The state that one call leaves (:class:`PortState`) is plain data and goes into a segment's manifest, so that
 decoding can go on behind it, in another process and after any crash, as if it had never stopped.
+
+Stretches of ordinary frames (:mod:`edgeprof.block`) are decoded as a whole; what is anything else goes piece by piece
+through :mod:`edgeprof.decode_frames`. That one alone would give the same rows, some ten times slower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeprof import wire
-from edgeprof.decode_state import Group, OpenRun, PortState, Rows
-from edgeprof.read_times import ReadTimes
-from edgeprof.records import (
-    event_columns,
-    memory_columns,
-    power_columns,
-    stage_columns,
-    token_columns,
-)
-from edgeprof.run_row import run_row
-from edgeprof.text_rows import HOST_RUN, text_rows
+from edgeprof.block import Headers, read_headers
+from edgeprof.decode_frames import PortFrames
+from edgeprof.decode_state import OpenRun, PortState, Rows
+from edgeprof.read_times import Reads, ReadTimes
 
 __all__ = ["decode_port"]
 
-_MISSING_KEPT = 4096
-_HELLO_KEPT = 256
 # RUN_BEGIN is repeated at least every second; a run of which this much came without one has none.
 _WAIT_BYTES = 1 << 20
+# So much is looked at together: what is made of it stays in the processor's cache.
+_WINDOW_BYTES = 1 << 18
+_FLUSH_BYTES = 1 << 20
+# A shorter stretch is decoded sooner frame by frame.
+_STRETCH = 3
 
 
 class _Port:
     """One pass over one port's bytes. Kept private: the module's functions are the interface."""
 
-    def __init__(
-        self,
-        state: PortState,
-        *,
-        capture_id: str,
-        port: int,
-        facts: Mapping[str, Any],
-        reads: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-    ) -> None:
-        self.state, self.capture_id, self.port, self.facts = state, capture_id, port, facts
-        self.times = ReadTimes(*reads)
-        self.rows = Rows()
-        self.tokens: list[tuple[wire.Frame, int]] = []
-        self.power: list[tuple[wire.Frame, int]] = []
-        self.power_of: tuple[str | None, Group] = (None, ("", "", ""))
+    def __init__(self, frames: PortFrames) -> None:
+        self.frames = frames
+        self.splitter = wire.Splitter(frames.state.offset, in_text=frames.state.in_text)
         self.waiting: list[wire.Piece] = []
-        self.begun: wire.Frame | None = None
 
-    # -- pieces ------------------------------------------------------------------------------------------
+    def feed(self, window: bytes) -> None:
+        """Decode what ends in what came so far."""
+        found = None if self.waiting else self.splitter.whole(window)
+        if found is None:
+            for piece in self.splitter.feed(window):
+                self.take(piece)
+            return
+        parts, start = found
+        sizes = np.fromiter(map(len, parts), np.int64, len(parts))
+        ends = (start + np.cumsum(sizes + 1))[sizes > 0]
+        pieces = list(filter(None, parts))
+        if not pieces:
+            return
+        headers = read_headers(pieces)
+        for first, behind in headers.stretches():
+            at = first
+            while at < behind:
+                if headers.ordinary[at] and behind - at >= _STRETCH and self.runs_on(headers.fields[at]):
+                    self.stretch(headers, ends, at, behind)
+                    break
+                end = int(ends[at])
+                self.take(wire.judge(pieces[at], end - len(pieces[at]) - 1, end))
+                at += 1
+
+    def runs_on(self, header: npt.NDArray[Any]) -> bool:
+        """Tell whether an ordinary frame is the next one, of no run or of the one that is open and known."""
+        state = self.frames.state
+        boot, number = int(header["boot"]), int(header["run"])
+        if self.waiting or boot != state.boot or int(header["seq"]) != state.next_seq:
+            return False
+        run = state.run
+        if not number:
+            return True
+        known = run is not None and (run.boot, run.run) == (boot, number)
+        known = known and run is not None and run.t_begin is not None and run.group is not None
+        return known and state.last_closed != (boot, number)
+
+    def stretch(self, headers: Headers, ends: npt.NDArray[np.int64], first: int, behind: int) -> None:
+        """Decode frames that :meth:`runs_on` said yes to the first of; ``ends`` are the stream offsets behind each."""
+        state, gathered = self.frames.state, self.frames.gathered
+        run: OpenRun | None = state.run if headers.fields["run"][first] else None
+        tokens = headers.block(wire.Type.TOKENS, first, behind, ends)
+        power = headers.block(wire.Type.POWER, first, behind, ends)
+        state.frames += behind - first
+        state.next_seq += behind - first
+        if run is not None:
+            run.frames += behind - first
+        if tokens is not None:
+            gathered.tokens(tokens)
+        if power is not None:
+            self.frames.power(run, power)
+
     def take(self, piece: wire.Piece) -> None:
         """Decode a piece. Where the first RUN_BEGIN was lost, what comes of the run waits for the next one.
 
@@ -63,7 +100,7 @@ class _Port:
         frame = piece.frame
         if not self.waiting:
             if frame is None or not self.must_wait(frame):
-                self.piece(piece)
+                self.frames.piece(piece)
                 return
             self.waiting.append(piece)
             return
@@ -76,7 +113,7 @@ class _Port:
                 return
             if frame.run and frame.type in (wire.Type.RUN_BEGIN, wire.Type.RUN_END):
                 self.release(frame)
-                self.piece(piece)
+                self.frames.piece(piece)
                 return
         self.waiting.append(piece)
         if piece.end - self.waiting[0].start > _WAIT_BYTES:
@@ -84,7 +121,7 @@ class _Port:
 
     def must_wait(self, frame: wire.Frame) -> bool:
         """Tell whether a frame belongs to a run whose begin has not come."""
-        state, name = self.state, (frame.boot, frame.run)
+        state, name = self.frames.state, (frame.boot, frame.run)
         if not frame.run or wire.from_host(frame) or frame.type in (wire.Type.RUN_BEGIN, wire.Type.RUN_END):
             return False
         if frame.boot == state.boot and frame.seq < state.next_seq and frame.seq not in state.missing:
@@ -95,199 +132,10 @@ class _Port:
 
     def release(self, begun: wire.Frame | None) -> None:
         """Decode what waited; ``begun`` is the frame that says when the run began."""
-        waiting, self.waiting, self.begun = self.waiting, [], begun
+        waiting, self.waiting, self.frames.begun = self.waiting, [], begun
         for piece in waiting:
-            self.piece(piece)
-        self.begun = None
-
-    def piece(self, piece: wire.Piece) -> None:
-        state = self.state
-        if piece.kind is wire.Kind.TEXT:
-            self.text(piece)
-        elif piece.kind is wire.Kind.DAMAGE:
-            state.discarded += len(piece.data)
-            state.line = None
-        else:
-            assert piece.frame is not None
-            if wire.from_host(piece.frame):
-                return
-            if self.first_time(piece.frame, piece.end):
-                state.frames += 1
-                self.frame(piece.frame, piece.end)
-            else:
-                state.duplicates += 1
-
-    def text(self, piece: wire.Piece) -> None:
-        run = self.state.run
-        whose, group = {"run_id": self.run_id(run), "port": self.port}, self.group(run)
-        for table, columns in text_rows(piece, self.state, self.times, group, self.host_run):
-            self.rows.add(table, group, whose | columns)
-
-    def host_run(self) -> dict[str, Any]:
-        """Return the row of a run that only the host saw, and number it."""
-        self.state.ordinal += 1
-        row = run_row(self.facts, self.state.hello, None, 0) | HOST_RUN
-        return row | {"run_id": self.run_id(OpenRun(self.state.ordinal, 0, 0)), "port": self.port}
-
-    def first_time(self, frame: wire.Frame, end: int) -> bool:
-        """Tell whether this is the first copy of the frame, and keep count of the gaps."""
-        state = self.state
-        if frame.boot != state.boot:
-            # What was sent before the capture began is no loss; what a reset board sent since its reset is.
-            first = state.boot is None
-            if not first:
-                self.reset(frame, end)
-            state.boot, state.missing, state.hello = frame.boot, [], {}
-            state.next_seq = frame.seq if first else 0
-        if frame.seq < state.next_seq:
-            if frame.seq not in state.missing:
-                return False
-            state.missing.remove(frame.seq)
-            state.lost -= 1
-            return True
-        gap = frame.seq - state.next_seq
-        if gap:
-            state.lost += gap
-            state.missing += range(frame.seq - min(gap, _MISSING_KEPT), frame.seq)
-            state.missing = state.missing[-_MISSING_KEPT:]
-            run = state.run
-            same = run is not None and (run.boot, run.run) == (frame.boot, frame.run)
-            self.happened("gap", end, f"{gap} frames missing before frame {frame.seq}", run if same else None)
-        state.next_seq = frame.seq + 1
-        return True
-
-    # -- frames ------------------------------------------------------------------------------------------
-    def frame(self, frame: wire.Frame, end: int) -> None:
-        if frame.type == wire.Type.HELLO:
-            said = self.state.hello | wire.decode_pairs(frame.body, frame.n)
-            self.state.hello = dict(list(said.items())[-_HELLO_KEPT:])
-        if not frame.run:
-            if frame.type == wire.Type.POWER:
-                self.take_power(None, frame, end)
-            return
-        run = self.run_of(frame)
-        if run is None:
-            return
-        run.frames += 1
-        for source in (self.begun, frame):
-            if source is not None:
-                self.begin(run, source)
-        if run.group is None:
-            run.group = self.names(run)
-        if frame.type == wire.Type.TOKENS:
-            self.tokens.append((frame, end))
-        elif frame.type == wire.Type.STAGES:
-            self.add("stages", run, stage_columns(frame))
-        elif frame.type == wire.Type.MEMORY:
-            self.add("memory", run, memory_columns(frame, run.t_begin))
-        elif frame.type == wire.Type.POWER:
-            self.take_power(run, frame, end)
-        elif frame.type == wire.Type.EVENT:
-            at = {"port": self.port, "start": [self.times.one(end)] * frame.n}
-            self.add("events", run, at | event_columns(frame, run.t_begin))
-        elif frame.type == wire.Type.RUN_END:
-            self.end(run, frame)
-
-    def run_of(self, frame: wire.Frame) -> OpenRun | None:
-        """Return the run that a frame belongs to, opening it if it is new."""
-        state = self.state
-        if state.last_closed == (frame.boot, frame.run):
-            return None
-        run = state.run
-        if run is None or (run.boot, run.run) != (frame.boot, frame.run):
-            if run is not None:
-                self.close(run, None, None)
-            state.ordinal += 1
-            run = state.run = OpenRun(state.ordinal, frame.boot, frame.run)
-        return run
-
-    def begin(self, run: OpenRun, frame: wire.Frame) -> None:
-        """Learn from a RUN_BEGIN or RUN_END when the run began; what is known stays."""
-        if frame.type == wire.Type.RUN_BEGIN:
-            run.pairs = wire.decode_pairs(frame.body, frame.n)
-            t_begin = frame.t0
-        elif frame.type == wire.Type.RUN_END:
-            t_begin = wire.decode_run_end(frame.body)["t_begin"]
-        else:
-            return
-        if run.t_begin is None:
-            self.flush_tokens(run)
-            self.flush_power()
-            run.t_begin = t_begin
-
-    def add(self, table: str, run: OpenRun, columns: dict[str, Any]) -> None:
-        self.rows.add(table, self.group(run), {"run_id": self.run_id(run)} | columns)
-
-    def end(self, run: OpenRun, frame: wire.Frame) -> None:
-        totals = wire.decode_run_end(frame.body)
-        status = wire.STATUS[totals["status"]] if totals["status"] < len(wire.STATUS) else "error"
-        self.close(run, status, {**totals, "t_end": frame.t0})
-
-    def reset(self, frame: wire.Frame, end: int) -> None:
-        """The board restarted: what was under way ended there."""
-        if self.state.run is not None:
-            self.close(self.state.run, "reset", None)
-        self.state.line, self.state.adapters = None, {}  # a line that the reset cut has no second half
-        self.happened("reset", end, f"boot {self.state.boot} ended, boot {frame.boot} began", None)
-
-    def happened(self, kind: str, end: int, detail: str, run: OpenRun | None) -> None:
-        columns = {"port": self.port, "kind": [kind], "start": [self.times.one(end)], "detail": [detail]}
-        self.rows.add("events", self.group(run), {"run_id": self.run_id(run)} | columns)
-
-    # -- runs --------------------------------------------------------------------------------------------
-    def run_id(self, run: OpenRun | None) -> str | None:
-        return f"{self.capture_id}/{self.port}-{run.ordinal:04d}" if run else None
-
-    def group(self, run: OpenRun | None) -> Group:
-        """Return where rows go. A run's stays what it was when the run was opened, so that its rows stay together."""
-        board, model, quant = run.group if run and run.group else self.names(run)
-        return (board, model, quant)
-
-    def names(self, run: OpenRun | None) -> list[str]:
-        said = {**self.facts, **self.state.hello, **(run.pairs if run else {})}
-        return [str(said.get(name) or "") for name in ("board", "model", "quant")]
-
-    def flush_tokens(self, run: OpenRun) -> None:
-        """Turn the gathered records of the open run into rows, all at once."""
-        if not self.tokens:
-            return
-        frames = [frame for frame, _ in self.tokens]
-        columns = token_columns(frames, run.t_begin) | {"t_host_ns": self.times.of_frames(self.tokens)}
-        self.add("tokens", run, columns)
-        run.passes += sum(frame.n for frame in frames)
-        self.tokens = []
-
-    def take_power(self, run: OpenRun | None, frame: wire.Frame, end: int) -> None:
-        """Gather a block of samples with those of the same run: thousands may come between two tokens."""
-        if not frame.n:
-            return
-        of = (self.run_id(run), self.group(run))
-        if of != self.power_of:
-            self.flush_power()
-            self.power_of = of
-        self.power.append((frame, end))
-
-    def flush_power(self) -> None:
-        """Turn the gathered samples into rows, all at once."""
-        if not self.power:
-            return
-        run_id, group = self.power_of
-        t_begin = self.state.run.t_begin if self.state.run and run_id else None
-        columns = power_columns([frame for frame, _ in self.power], t_begin)
-        columns |= {"run_id": run_id, "port": self.port, "t_host_ns": self.times.of_frames(self.power)}
-        self.rows.add("power", group, columns)
-        self.power = []
-
-    def close(self, run: OpenRun, status: str | None, totals: Mapping[str, int] | None) -> None:
-        """Write the row of a run that is over, and forget it."""
-        self.flush_tokens(run)
-        self.flush_power()
-        row = run_row(self.facts, self.state.hello | run.pairs, totals, run.frames)
-        row |= {"port": self.port, "boot": run.boot, "status": status, "passes_received": run.passes}
-        self.add("runs", run, {k: [v] for k, v in row.items()})
-        self.state.run = None
-        self.state.prints.clear()
-        self.state.last_closed = (run.boot, run.run)
+            self.frames.piece(piece)
+        self.frames.begun = None
 
 
 def decode_port(
@@ -297,9 +145,10 @@ def decode_port(
     capture_id: str,
     port: int,
     facts: Mapping[str, Any],
-    reads: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    reads: Reads | Iterable[Reads],
     final: bool = False,
     end_status: str | None = None,
+    take: Callable[[Rows], None] | None = None,
 ) -> tuple[Rows, PortState]:
     """Decode what came over one port, going on from ``state``.
 
@@ -314,34 +163,47 @@ def decode_port(
     facts
         What the host knows of every run of this port (columns of ``runs``, and ``tags``).
     reads
-        Offsets (at which each read began) and host times in nanoseconds from the capture's begin.
+        Offsets (at which each read began) and host times in nanoseconds from the capture's begin, at once or, in
+        order, a part after the other.
     final
         True if no byte will follow: a torn frame is counted, and a run that is still open ends.
     end_status
         Status of a run that ``final`` ends: ``aborted`` or ``timeout``; None says that it is still going on.
+    take
+        Is given the rows as they come, so that memory does not grow with the stream; else they are returned.
 
     Returns
     -------
     Rows, PortState
-        The rows, and the state behind the last whole piece.
+        The rows that nobody took, and the state behind the last whole piece.
     """
-    decoder = _Port(PortState.from_json(state.to_json()), capture_id=capture_id, port=port, facts=facts, reads=reads)
-    splitter = wire.Splitter(state.offset, in_text=state.in_text)
+    times = ReadTimes([reads] if isinstance(reads, tuple) else reads)
+    after = PortState.from_json(state.to_json())
+    frames = PortFrames(after, capture_id=capture_id, port=port, facts=facts, times=times)
+    decoder, since = _Port(frames), 0
     for chunk in data:
-        for piece in splitter.feed(chunk):
-            decoder.take(piece)
+        for begin in range(0, len(chunk), _WINDOW_BYTES):
+            window = chunk[begin : begin + _WINDOW_BYTES]
+            decoder.feed(window)
+            since += len(window)
+            if since >= _FLUSH_BYTES:
+                frames.flush()
+                times.forget(decoder.waiting[0].start if decoder.waiting else decoder.splitter.consumed)
+                if take is not None:
+                    take(frames.gathered.take_rows())
+                since = 0
     if final:
-        for piece in splitter.finish():
+        for piece in decoder.splitter.finish():
             decoder.take(piece)
         decoder.release(None)
-    decoder.state.offset, decoder.state.in_text = splitter.consumed, splitter.in_text
+    after.offset, after.in_text = decoder.splitter.consumed, decoder.splitter.in_text
     if decoder.waiting:
-        decoder.state.offset, decoder.state.in_text = decoder.waiting[0].start, False
-    decoder.flush_power()
-    run = decoder.state.run
-    if run is not None:
-        if final:
-            decoder.close(run, end_status, None)
-        else:
-            decoder.flush_tokens(run)
-    return decoder.rows, decoder.state
+        after.offset, after.in_text = decoder.waiting[0].start, False
+    frames.flush()
+    if final and after.run is not None:
+        frames.close(after.run, end_status, None)
+    rows = frames.gathered.take_rows()
+    if take is not None:
+        take(rows)
+        rows = Rows()
+    return rows, after

@@ -9,13 +9,17 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from edgeprof.bench_file import FORMATS, format_of, read_bench
 from edgeprof.capture import Source, new_capture_id, prepare
+from edgeprof.decode_state import PortState, Rows
 from edgeprof.errors import EdgeprofError, LockedError, StorageError, UsageError, unknown_name
 from edgeprof.journal import CHUNK
 from edgeprof.layout import CAPTURE_JSON, sync, write_json
@@ -50,7 +54,7 @@ class _Files:
                 start += len(chunk)
                 yield chunk
 
-    def index(self, port: int, start: int, end: int) -> list[tuple[int, int]]:
+    def index(self, port: int, start: int, end: int) -> list[npt.NDArray[np.int64]]:
         return []
 
 
@@ -118,8 +122,14 @@ def _write(folder: Path, paths: Sequence[Path], forms: Sequence[str]) -> dict[st
             port["format"] = form
     write_json(folder / CAPTURE_JSON, header)
     source, before = _Files(paths), states_after([], len(paths))
-    rows, after = decode_from(source, header, before, lambda port: paths[port].stat().st_size, [], final=True)
-    manifest = write_segment(folder, header, 0, source, rows, before, after, earlier=[], final=True)
+
+    def decode(take: Callable[[Rows], None]) -> list[PortState]:
+        return decode_from(source, header, before, lambda port: paths[port].stat().st_size, [], final=True, take=take)[
+            1
+        ]
+
+    manifest = write_segment(folder, header, 0, source, before, decode, earlier=[], final=True)
+    assert manifest is not None
     (folder / "journal").rmdir()
     counts: Counter[str] = Counter()
     for entry in manifest["files"]:

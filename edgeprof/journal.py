@@ -211,8 +211,13 @@ class Tail:
 
 def indexed_end(capture: Path, port: int) -> int:
     """Return the stream offset up to which every byte surely has its time."""
-    index = read_index(capture, port, stream_end(capture, port))
-    return index[-1][0] if index else 0
+    for _, path in reversed(pieces(capture, port)):
+        with contextlib.suppress(FileNotFoundError), path.with_suffix(".idx").open("rb") as file:
+            entries = file.seek(0, os.SEEK_END) // _ENTRY.size
+            if entries:
+                file.seek((entries - 1) * _ENTRY.size)
+                return int(_ENTRY.unpack(file.read(_ENTRY.size))[0])
+    return 0
 
 
 def append_event(capture: Path, event: dict[str, Any]) -> None:

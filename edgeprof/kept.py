@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from edgeprof.journal import CHUNK
+from edgeprof.journal_source import reaching
 from edgeprof.layout import segment_folder
 from edgeprof.segment import index_name
 
@@ -49,13 +51,10 @@ class KeptWire:
                     if wanted:
                         yield wanted
 
-    def index(self, port: int, start: int, end: int) -> list[tuple[int, int]]:
-        """Return (stream offset, monotonic nanoseconds) of the reads that reach between two offsets."""
-        found: list[tuple[int, int]] = []
-        for _, _, path in self._reaching(port, start, end):
-            found += map(tuple, np.load(path.with_name(index_name(path.name))).tolist())
-        before = [i for i, (offset, _) in enumerate(found) if offset <= start]
-        return [entry for entry in found[before[-1] if before else 0 :] if entry[0] < end]
+    def index(self, port: int, start: int, end: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield rows of (stream offset, monotonic nanoseconds) of the reads that reach between two offsets."""
+        found = self._reaching(port, start, end)
+        return reaching((np.load(path.with_name(index_name(path.name))) for _, _, path in found), start, end)
 
     def _reaching(self, port: int, start: int, end: int) -> list[tuple[int, int, Path]]:
         return [r for r in self._ranges.get(port, ()) if r[1] > start and r[0] < end]

@@ -87,14 +87,12 @@ class Prints:
 
 def reads_in(piece: Piece, times: ReadTimes) -> list[tuple[int, int]]:
     """Return (character at which it begins, host time in ns) of every read that has a part in a stretch of text."""
-    first = int(np.searchsorted(times.offsets, piece.start, side="right")) - 1
-    last = int(np.searchsorted(times.offsets, piece.start + len(piece.data), side="left"))
-    which = slice(max(first, 0), last)
-    at = np.maximum(times.offsets[which] - piece.start, 0)
+    offsets, ns = times.between(piece.start, piece.start + len(piece.data))
+    at = np.maximum(offsets - piece.start, 0)
     if not piece.data.isascii():
         begins = (np.frombuffer(piece.data, np.uint8) & 0xC0) != 0x80
         at = np.concatenate(([0], np.cumsum(begins)))[at]
-    return list(zip(at.tolist(), times.ns[which].tolist(), strict=True))
+    return list(zip(at.tolist(), ns.tolist(), strict=True))
 
 
 def print_columns(times_ns: list[int]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 
 from edgeprof.adapters import ADAPTERS
 from edgeprof.care import verify_wire
+from edgeprof.decode_state import PortState, Rows
 from edgeprof.errors import StorageError
 from edgeprof.kept import KeptWire, spans
 from edgeprof.layout import file_sha256, segment_folder
@@ -59,15 +61,23 @@ def _redecode(capture: Path) -> Outcome:
         states, written = states_after([], len(header["ports"])), list[dict[str, Any]]()
         for old in manifests:
             ends = {span["port"]: span["end"] for span in old["ranges"]}
-            rows, after = decode_from(source, header, states, ends.__getitem__, events, final=old["final"])
+            decode = partial(_decode, source, header, states, ends, events, final=old["final"])
             new = write_segment(
-                capture, header, old["segment"], source, rows, states, after,
+                capture, header, old["segment"], source, states, decode,
                 earlier=written, final=old["final"], generation=next_generation(manifests),
             )  # fmt: skip
+            assert new is not None  # it is written even if it is empty, as the old one was
             written.append(new)
-            states = after
+            states = states_after([new], len(states))
     changed = sorted({table for table, *_ in _tables(manifests) ^ _tables(written)})
     return Outcome(name, f"redecoded: {', '.join(changed)} changed" if changed else "redecoded: the same tables")
+
+
+def _decode(
+    source: KeptWire, header: dict[str, Any], states: list[PortState], ends: dict[int, int],
+    events: list[dict[str, Any]], take: Callable[[Rows], None], *, final: bool,
+) -> list[PortState]:  # fmt: skip
+    return decode_from(source, header, states, ends.__getitem__, events, final=final, take=take)[1]
 
 
 def _tables(manifests: list[dict[str, Any]]) -> set[tuple[str, int, str, str]]:

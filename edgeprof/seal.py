@@ -11,20 +11,19 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from edgeprof import journal
 from edgeprof.bench_runs import decode_bench
 from edgeprof.decode import decode_port
 from edgeprof.decode_state import PortState, Rows
 from edgeprof.errors import StorageError
+from edgeprof.journal_source import JournalSource
 from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version, current, segment_folder
-from edgeprof.segment import Source, keep_ranges, wire_digest, write_manifest, write_table
-from edgeprof.tables import build
+from edgeprof.segment import Source, keep_ranges, wire_digest, write_manifest
+from edgeprof.table_files import TableFiles
 
 __all__ = [
     "capture_rows",
@@ -67,8 +66,9 @@ def states_after(manifests: list[dict[str, Any]], n_ports: int) -> list[PortStat
 
 
 def decode_tail(
-    capture: Path, header: Mapping[str, Any], states: list[PortState], *, final: bool, finished: bool = True
-) -> tuple[Rows, list[PortState]]:
+    capture: Path, header: Mapping[str, Any], states: list[PortState], *, final: bool, finished: bool = True,
+    take: Callable[[Rows], None] | None = None,
+) -> tuple[Rows, list[PortState]]:  # fmt: skip
     """Decode what lies in the journal behind ``states``.
 
     Parameters
@@ -83,32 +83,21 @@ def decode_tail(
         Close runs that are open, as nothing will follow.
     finished
         False if the capture may still be going on, so that an open run has no status yet.
+    take
+        Is given the rows as they come, port after port; else they are returned.
     """
     events = journal.read_events(capture)
     # A segment takes what surely has its time; the read that is being written now is the next one's.
     end_of = journal.stream_end if final else journal.indexed_end
-    source = _Journal(capture)
     return decode_from(
-        source, header, states, lambda port: end_of(capture, port), events, final=final, finished=finished
-    )
-
-
-class _Journal:
-    """A capture's journal, as what a segment is made of."""
-
-    def __init__(self, capture: Path) -> None:
-        self.capture = capture
-
-    def read(self, port: int, start: int, end: int) -> Iterator[bytes]:
-        return journal.read_from(self.capture, port, start, end)
-
-    def index(self, port: int, start: int, end: int) -> list[tuple[int, int]]:
-        return journal.read_index(self.capture, port, start)
+        JournalSource(capture), header, states, lambda port: end_of(capture, port), events,
+        final=final, finished=finished, take=take,
+    )  # fmt: skip
 
 
 def decode_from(
     source: Source, header: Mapping[str, Any], states: list[PortState], end_of: Callable[[int], int],
-    events: list[dict[str, Any]], *, final: bool, finished: bool = True,
+    events: list[dict[str, Any]], *, final: bool, finished: bool = True, take: Callable[[Rows], None] | None = None,
 ) -> tuple[Rows, list[PortState]]:  # fmt: skip
     """Decode what a source holds of every port behind ``states``, up to ``end_of(port)``; else as :func:`decode_tail`.
 
@@ -118,7 +107,7 @@ def decode_from(
     rows, after = Rows(), []
     for port, (state, facts) in enumerate(zip(states, header["ports"], strict=True)):
         end = end_of(port)
-        reads = np.array(source.index(port, state.offset, end), np.int64).reshape(-1, 2)
+        reads = ((block[:, 0], block[:, 1] - start_ns) for block in source.index(port, state.offset, end))
         timed_out = _ended_badly(e["kind"] for e in events if e.get("port") == port)
         if "format" in facts:  # an imported file; what was captured has none
             part, new = decode_bench(
@@ -134,14 +123,18 @@ def decode_from(
             capture_id=header["capture_id"],
             port=port,
             facts=facts.get("facts", {}),
-            reads=(reads[:, 0], reads[:, 1] - start_ns),
+            reads=reads,
             final=final,
             end_status=("timeout" if timed_out else "aborted") if finished else None,
+            take=take,
         )
         rows.extend(part)
         after.append(new)
     if final:
         _add_events(rows, events, start_ns)
+    if take is not None:
+        take(rows)
+        rows = Rows()
     return rows, after
 
 
@@ -213,31 +206,35 @@ def seal(capture: Path, *, final: bool = False, keep_wire: bool = True) -> bool:
         _drop_journal(capture)
         return False
     before = states_after(manifests, len(header["ports"]))
-    rows, after = decode_tail(capture, header, before, final=final)
-    if not final and all(a.offset == b.offset for a, b in zip(after, before, strict=True)):
-        return False
     number = manifests[-1]["segment"] + 1 if manifests else 0
+
+    def decode(take: Callable[[Rows], None]) -> list[PortState]:
+        return decode_tail(capture, header, before, final=final, take=take)[1]
+
     try:
-        write_segment(
-            capture, header, number, _Journal(capture), rows, before, after,
-            earlier=manifests, final=final, keep_wire=keep_wire,
+        written = write_segment(
+            capture, header, number, JournalSource(capture), before, decode,
+            earlier=manifests, final=final, keep_wire=keep_wire, skip_empty=not final,
         )  # fmt: skip
     except OSError as error:
         raise StorageError(
             f"{capture / segment_folder(number)} cannot be written ({error.strerror or error}). The journal is "
             f"untouched: make room, then run `edgeprof recover {capture}`."
         ) from error
+    if written is None:
+        return False
     if final:
         _drop_journal(capture)
     else:
-        _drop_pieces(capture, after)
+        _drop_pieces(capture, states_after([written], len(before)))
     return True
 
 
 def write_segment(
-    capture: Path, header: Mapping[str, Any], number: int, source: Source, rows: Rows, before: list[PortState],
-    after: list[PortState], *, earlier: list[dict[str, Any]], final: bool, keep_wire: bool = True, generation: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+    capture: Path, header: Mapping[str, Any], number: int, source: Source, before: list[PortState],
+    decode: Callable[[Callable[[Rows], None]], list[PortState]], *, earlier: list[dict[str, Any]], final: bool,
+    keep_wire: bool = True, generation: int = 0, skip_empty: bool = False,
+) -> dict[str, Any] | None:  # fmt: skip
     """Write one segment, its manifest last, and return the manifest.
 
     Parameters
@@ -246,8 +243,10 @@ def write_segment(
         The capture, what it was told at its start, and which segment it is.
     source
         Where the wire bytes come from that are kept.
-    rows, before, after
-        What decoding gave, and its states before and behind.
+    before
+        The decoder's states behind the segment before this one.
+    decode
+        Gives the rows to what it is given, as they come, and returns the states behind them.
     earlier
         The manifests of the segments before this one.
     final
@@ -256,18 +255,28 @@ def write_segment(
         Keep the wire bytes beside the tables.
     generation
         How often the capture was written anew.
+    skip_empty
+        Write nothing, and return None, if the states behind are those before.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; what is there of it counts for nothing.
     """
     folder = capture / segment_folder(number, generation)
     # A try that died may have left tables for groups that this one does not have.
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    spans = [(a.offset, b.offset) for a, b in zip(before, after, strict=True)]
-    ranges = keep_ranges(source, folder, number, spans, keep_wire=keep_wire)
-    if final:
-        this = {"segment": number, "generation": generation, "ranges": ranges}
-        rows.extend(capture_rows(header, after, wire_digest(capture, [*earlier, this])))
-    tables = build(rows, header["capture_id"])
-    files = [write_table(folder, *key, table) for key, table in sorted(tables.items(), key=lambda kv: kv[0])]
+    with TableFiles(folder, header["capture_id"]) as tables:
+        after = decode(tables.take)
+        if skip_empty and all(a.offset == b.offset for a, b in zip(after, before, strict=True)):
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        spans = [(a.offset, b.offset) for a, b in zip(before, after, strict=True)]
+        ranges = keep_ranges(source, folder, number, spans, keep_wire=keep_wire)
+        if final:
+            this = {"segment": number, "generation": generation, "ranges": ranges}
+            tables.take(capture_rows(header, after, wire_digest(capture, [*earlier, this])))
+        files = tables.finish()
     states = [s.to_json() for s in after]
     return write_manifest(
         folder, header["capture_id"], number, ranges, files, states, final=final, generation=generation

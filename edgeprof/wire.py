@@ -32,6 +32,7 @@ __all__ = [
     "from_host",
     "hello_request",
     "is_text",
+    "judge",
     "run_request",
     "score_request",
     "stop_request",
@@ -210,6 +211,22 @@ class Splitter:
                 self.consumed += 1
             self.in_text = False
 
+    def whole(self, chunk: bytes) -> tuple[list[bytes], int] | None:
+        """Return all that ends in what came so far, and where in the stream it begins; None if :meth:`feed` must.
+
+        Each of the parts, some of them empty, ended with a zero and may be a frame: :func:`judge` says whether it is.
+        Nothing was taken where None is returned: there is a stretch that is too long, or no end at all.
+        """
+        if self.in_text or not chunk.strip(b"\0"):
+            return None
+        parts = (self._rest + chunk).split(b"\0")
+        if len(parts) == 1 or max(map(len, parts)) > MAX_ENCODED:
+            return None
+        start = self.consumed
+        self.consumed += len(self._rest) + len(chunk) - len(parts[-1])
+        self._rest = parts.pop()
+        return parts, start
+
     def finish(self) -> Iterator[Piece]:
         """Yield what is left at the stream's end: text, or the torn beginning of a frame."""
         if self._rest:
@@ -220,9 +237,14 @@ class Splitter:
         """Say what bytes are that take ``length`` bytes of the stream."""
         start = self.consumed
         self.consumed += length
-        frame = None if self.in_text else decode_frame(part)
-        kind = Kind.FRAME if frame is not None else Kind.TEXT if is_text(part) else Kind.DAMAGE
-        return Piece(kind, part, start, self.consumed, frame)
+        return judge(part, start, self.consumed, framed=not self.in_text)
+
+
+def judge(part: bytes, start: int, end: int, *, framed: bool = True) -> Piece:
+    """Say what bytes are that stood from one stream offset to another; ``framed`` if they may be a frame."""
+    frame = decode_frame(part) if framed else None
+    kind = Kind.FRAME if frame is not None else Kind.TEXT if is_text(part) else Kind.DAMAGE
+    return Piece(kind, part, start, end, frame)
 
 
 def encode_pairs(pairs: Mapping[str, str]) -> bytes:

@@ -7,6 +7,7 @@ import json
 import struct
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -502,15 +503,16 @@ def test_no_sequence_of_valid_frames_raises(made: list[Any]) -> None:
 
 
 ACTIONS = st.sampled_from(["hello", "begin", "repeat", "tokens", "stages", "memory", "event", "power", "idle", "end",
-                           "text", "printed", "noise", "lose", "double", "reset", "echo", "rename"])  # fmt: skip
+                           "text", "printed", "noise", "lose", "double", "reset", "echo", "rename", "burst", "burst",
+                           "torn", "late", "empty"])  # fmt: skip
 PRINTED = [
     b"achieved tok/s: 1", b"8.5\n", b"a_ms,b\n", b"1,2\r\n", b"$T,a_ms=1*0000\n", b'{"a_ms": 3}\n', b"x" * 5000, b"\n",
     b"filler\n" * 700 + b"4,5\n",
 ]  # fmt: skip
 
 
-@given(st.lists(ACTIONS, max_size=25), st.data())
-def test_segments_make_no_difference(actions: list[str], data: st.DataObject) -> None:
+def stream_of(actions: list[str], data: st.DataObject) -> bytes:
+    """Return what comes of a board that does all of this."""
     sent = Sent()
     b, parts, lose = sent.board, sent.parts, False
     b.now = 77
@@ -538,6 +540,20 @@ def test_segments_make_no_difference(actions: list[str], data: st.DataObject) ->
             parts.append(b"line %d\nhalf" % number)
         elif action == "printed":
             parts += data.draw(st.lists(st.sampled_from(PRINTED), min_size=1, max_size=4))
+        elif action == "burst":
+            for k in range(data.draw(st.integers(4, 12))):
+                if b.run and k % 3 == 1:
+                    b.tokens(number + k, 1 + number % 3, 1)
+                else:
+                    power(sent, [k] * (2 + k // 9), t0=77 + 10 * k, in_run=number % 4 > 0 and b.run > 0)
+        elif action == "torn" and parts:
+            whole = bytearray(parts[-1])
+            whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+            parts[-1] = bytes(whole)
+        elif action == "late" and len(parts) > 1:
+            parts[-2:] = parts[:-3:-1]
+        elif action == "empty":
+            power(sent, [], t0=80, in_run=b.run > 0)
         elif action == "noise":
             parts.append(b"\x01\xff\x80" * 5)
         elif action == "double" and parts:
@@ -551,7 +567,12 @@ def test_segments_make_no_difference(actions: list[str], data: st.DataObject) ->
         if lose:
             del parts[before:]
         lose = action == "lose"
-    stream = b"".join(parts)
+    return b"".join(parts)
+
+
+@given(st.lists(ACTIONS, max_size=25), st.data())
+def test_segments_make_no_difference(actions: list[str], data: st.DataObject) -> None:
+    stream = stream_of(actions, data)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=6))
     whole, whole_state = decode(stream)
     cut, cut_state = decode(stream, tuple(cuts))
@@ -562,3 +583,147 @@ def test_segments_make_no_difference(actions: list[str], data: st.DataObject) ->
         for run in set(table["run_id"].to_pylist()) - {None} if name != "captures" else ():
             groups[run].add(group)
     assert all(len(found) == 1 for found in groups.values())  # a run's rows stay together
+
+
+def one_by_one(stream: bytes, cuts: tuple[int, ...] = ()) -> tuple[Rows, PortState]:
+    """Decode without looking for stretches of ordinary frames."""
+    with mock.patch.object(wire.Splitter, "whole", return_value=None):
+        return decode(stream, cuts)
+
+
+@given(st.lists(ACTIONS, max_size=25), st.integers(3, 600), st.data())
+def test_a_stretch_decoded_as_a_whole_gives_what_its_frames_give(
+    actions: list[str], size: int, data: st.DataObject
+) -> None:
+    stream = stream_of(["hello", "begin", "burst", *actions, "burst"], data)
+    expected, expected_state = one_by_one(stream)
+    for rows, state in (decode(stream), decode(stream, (len(stream) // 3,)), in_chunks(stream, size)):
+        assert ordered(rows) == ordered(expected)
+        assert state == expected_state
+
+
+def in_chunks(stream: bytes, size: int) -> tuple[Rows, PortState]:
+    """Decode chunks of a size, giving the rows away often and the read times in parts."""
+    taken = Rows()
+    offsets, ns = reads_of(stream)
+    with mock.patch("edgeprof.decode._FLUSH_BYTES", 3 * size), mock.patch("edgeprof.decode._WINDOW_BYTES", size):
+        rest, state = decode_port(
+            [stream[i : i + 2 * size] for i in range(0, len(stream), 2 * size)], PortState(), capture_id="c", port=2,
+            facts=FACTS, reads=((offsets[i : i + 2], ns[i : i + 2]) for i in range(0, len(offsets), 2)), final=True,
+            take=taken.extend,
+        )  # fmt: skip
+    assert not rest.parts
+    return taken, state
+
+
+def ordered(rows: Rows) -> dict[Any, list[dict[str, Any]]]:
+    """Return the rows of every table and group in their order, as text, for a device may say NaN."""
+    return {key: json.dumps(table.to_pylist()) for key, table in sorted(build(rows, "c").items())}
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(1, 3)), max_size=9),
+       st.integers(0, 2**64 - 1))  # fmt: skip
+def test_ticks_of_any_size_are_as_of_single_frames(made: list[tuple[int, int, int]], t_begin: int) -> None:
+    sent = Sent()
+    sent.board.now = t_begin
+    sent.board.begin()
+    for t0, dt, n in made:
+        sent.board.frame(wire.Type.POWER, wire.POWER.pack(1, 2, 3) + b"\1\2" * n, n, t0=t0, dt=dt)
+        sent.board.frame(wire.Type.TOKENS, token_record(2**32 - 1, 2**31, 3, 1) * n, n, t0=t0, dt=dt)
+    stream = sent.without()
+    rows, expected = ordered(decode(stream)[0]), one_by_one(stream)[0]
+    assert rows == ordered(expected)
+    ticks = [r["ticks"] for r in tables(expected).get("power", [])]
+    right = [t0 - t_begin + i * max(dt, 1) for t0, dt, n in made for i in range(n)]
+    by_size = sorted(t for t in right if abs(t) < 2**61)
+    assert sorted(t for t in ticks if t is not None and abs(t) < 2**61) == by_size
+    assert sum(t is None for t in ticks) >= sum(abs(t) > 2**62 + 2**12 for t in right)
+
+
+def test_ordinary_frames_are_decoded_as_a_whole() -> None:
+    sent = one_run()
+    sent.board.begin()
+    for k in range(40):
+        sent.board.tokens(3 * k, 3, 1)
+        power(sent, [k, k], t0=k)
+    with mock.patch("edgeprof.wire.decode_frame", wraps=wire.decode_frame) as alone:
+        rows, _ = decode(sent.without())
+    assert len(tables(rows)["tokens"]) == 11 + 120
+    assert alone.call_count == 6  # what is before the long stretch
+
+
+def begun() -> Sent:
+    """Return a run with a stretch of samples."""
+    sent = Sent()
+    sent.board.hello()
+    sent.board.now = 50
+    sent.board.begin()
+    samples(sent, 6)
+    return sent
+
+
+def samples(sent: Sent, count: int, **options: Any) -> None:
+    for k in range(count):
+        power(sent, [k, k], t0=60 + k, **options)
+
+
+def another_boot_that_counts_on() -> bytes:
+    sent = begun()
+    for in_run in (False, True, False):
+        sent.board.boot += 1
+        samples(sent, 6, in_run=in_run)
+    return sent.without()
+
+
+def empty_frames_alone() -> bytes:
+    sent = Sent()
+    for _ in range(6):
+        power(sent, [], t0=1, in_run=False)
+    return sent.without()
+
+
+def tokens_of_no_run() -> bytes:
+    sent = begun()
+    for k in range(6):
+        sent.board.frame(wire.Type.TOKENS, token_record(1, 1, k, 1), 1, in_run=False)
+    samples(sent, 6)
+    return sent.without()
+
+
+def a_begin_that_is_late() -> bytes:
+    sent = begun()
+    for k in range(2500):
+        power(sent, [k] * 250, t0=k)
+    samples(sent, 6)
+    sent.board.repeat_begin()
+    samples(sent, 6)
+    return sent.without(1)
+
+
+def a_run_that_is_closed() -> bytes:
+    sent = begun()
+    sent.board.end()
+    samples(sent, 6)
+    return sent.without()
+
+
+def an_old_frame_of_an_unknown_run() -> bytes:
+    sent = begun()
+    sent.board.run += 1
+    power(sent, [1], t0=70)
+    late = len(sent.parts) - 1
+    sent.board.run -= 1
+    samples(sent, 6)
+    return sent.without(late)[: -3 * len(sent.parts[-1])] + sent.parts[late] + b"".join(sent.parts[-3:])
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [another_boot_that_counts_on, empty_frames_alone, tokens_of_no_run, a_begin_that_is_late, a_run_that_is_closed,
+     an_old_frame_of_an_unknown_run],
+)  # fmt: skip
+def test_what_only_looks_like_a_stretch(stream: Any) -> None:
+    data = stream()
+    expected, state = one_by_one(data)
+    assert ordered(decode(data)[0]) == ordered(expected)
+    assert decode(data)[1] == state

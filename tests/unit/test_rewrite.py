@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgeprof
-from edgeprof import care, decode, journal, kept, records, rewrite, seal, store
+from edgeprof import care, decode_frames, journal, kept, records, rewrite, seal, store
 from edgeprof.cli import main
 from edgeprof.compact import compact
 from edgeprof.errors import UsageError
@@ -157,7 +157,7 @@ def double_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         columns = records.memory_columns(frame, t_begin)
         return columns | {"heap_bytes": np.asarray(columns["heap_bytes"]) * 2}
 
-    monkeypatch.setattr(decode, "memory_columns", other)
+    monkeypatch.setattr(decode_frames, "memory_columns", other)
 
 
 def test_a_changed_decoder_gives_its_tables(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_compacting_changes_no_row_and_no_order(data: Path) -> None:
     folder = data / "capture=c"
     tables, n = rows(data), len(seal.load_manifests(folder))
     wire = kept.KeptWire(folder, seal.load_manifests(folder))
-    index = [wire.index(p, 0, 1 << 40) for p in (0, 1)]
+    index = [np.concatenate(list(wire.index(p, 0, 1 << 40))).tolist() for p in (0, 1)]
     files = len(list(folder.rglob("*.parquet")))
     assert [(o.what, o.code) for o in compact(data)] == [(f"compacted: {n} segments are one", 0)]
     assert rows(data) == tables
@@ -242,7 +242,7 @@ def test_compacting_changes_no_row_and_no_order(data: Path) -> None:
     assert [(s["start"], s["end"]) for s in manifest["ranges"]] == [(0, len(s)) for s in STREAMS]
     wire = kept.KeptWire(folder, [manifest])
     assert [b"".join(wire.read(p, 0, 1 << 40)) for p in (0, 1)] == STREAMS
-    assert [wire.index(p, 0, 1 << 40) for p in (0, 1)] == index
+    assert [np.concatenate(list(wire.index(p, 0, 1 << 40))).tolist() for p in (0, 1)] == index
     assert sound(data)
     assert [(o.what, o.code) for o in compact(data)] == [("is one segment already", 0)]
 
@@ -455,10 +455,10 @@ def test_a_death_at_any_step_leaves_the_old_or_the_new(
 PROGRAM = """
 import sys
 import numpy as np
-from edgeprof import decode, records
+from edgeprof import decode_frames, records
 from edgeprof.{verb} import {verb}
 whole = records.memory_columns
-decode.memory_columns = lambda *a: (c := whole(*a)) | {{"heap_bytes": np.asarray(c["heap_bytes"]) * 2}}
+decode_frames.memory_columns = lambda *a: (c := whole(*a)) | {{"heap_bytes": np.asarray(c["heap_bytes"]) * 2}}
 print("ready", flush=True)
 while True:
     {verb}(sys.argv[1])

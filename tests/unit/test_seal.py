@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -117,7 +118,7 @@ class Died(BaseException):
 
 STEPS = [
     (os, "replace"), (os, "mkdir"), (os, "unlink"), (os, "rmdir"), (os, "fsync"),
-    (seal.np, "save"), (pq, "write_table"), (pa, "CompressedOutputStream"),
+    (np, "save"), (pq, "write_table"), (pa, "CompressedOutputStream"),
 ]  # fmt: skip
 
 
@@ -236,7 +237,7 @@ def test_a_full_disk_is_said_and_leaves_the_journal(tmp_path: Path, monkeypatch:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    for owner, name in ((seal.np, "save"), (pq, "write_table"), (pa, "CompressedOutputStream"), (os, "replace")):
+    for owner, name in ((np, "save"), (pq, "write_table"), (pa, "CompressedOutputStream"), (os, "replace")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, full)
             with pytest.raises(StorageError, match="No space left"):

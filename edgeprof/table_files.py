@@ -1,0 +1,128 @@
+"""The tables of the segment that is being written: row groups go to disk as they fill, so that memory stays flat.
+
+What is written depends on the rows and their order alone, not on how they came: a row group is full at a number of
+rows, and a table that never filled one is written as a whole. A file that is still open has no footer; that is fine,
+because a segment without a manifest does not exist.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from edgeprof.decode_state import Group, Rows
+from edgeprof.schema import arrow_schema
+from edgeprof.segment import file_entry, options, table_path, write_table
+from edgeprof.tables import build, coded_schema
+
+__all__ = ["TableFiles"]
+
+ROW_GROUP_ROWS = {"power": 1 << 18, "tokens": 1 << 17, "stages": 1 << 18, "memory": 1 << 17}
+OTHER_ROW_GROUP_ROWS = 1 << 14  # their rows hold text, of up to 4 kB each
+
+
+class TableFiles:
+    """The tables of one segment, one file for each table and group.
+
+    Parameters
+    ----------
+    folder
+        The segment's folder. It is made when the first row group is full.
+    capture_id
+        What the rows belong to.
+    """
+
+    def __init__(self, folder: Path, capture_id: str) -> None:
+        self.folder, self.capture_id = folder, capture_id
+        self._waiting: dict[tuple[str, Group], list[pa.Table]] = {}
+        self._writers: dict[tuple[str, Group], pq.ParquetWriter] = {}
+        self._lengths: dict[tuple[str, Group], int] = {}
+        self._rows: dict[tuple[str, Group], int] = {}
+
+    def __enter__(self) -> TableFiles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def take(self, rows: Rows) -> None:
+        """Write what fills row groups, and keep the rest.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        for key, table in build(rows, self.capture_id, coded=True).items():
+            size = ROW_GROUP_ROWS.get(key[0], OTHER_ROW_GROUP_ROWS)
+            waiting = self._waiting.setdefault(key, [])
+            there = self._lengths.get(key, 0)
+            waiting.append(table)
+            while there + len(waiting[-1]) >= size:
+                last = waiting.pop()
+                self._write(key, [*waiting, last.slice(0, size - there)])
+                waiting[:], there = [last.slice(size - there)], 0
+            self._lengths[key] = there + len(waiting[-1])
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Write the rest and return the files' entries for the manifest, in their order."""
+        for (name, group), tables in self._waiting.items():
+            if (name, group) in self._writers and any(len(t) for t in tables):
+                self._write((name, group), tables)
+        entries = []
+        for key in sorted(self._waiting):
+            name, group = key
+            if key in self._writers:
+                self._writers[key].close()
+                entries.append(file_entry(self.folder, name, group, self._rows[key]))
+            else:
+                whole = pa.concat_tables(self._waiting[key]).cast(arrow_schema(name))
+                entries.append(write_table(self.folder, name, group, whole))
+        self._waiting.clear()
+        return entries
+
+    def _write(self, key: tuple[str, Group], tables: list[pa.Table]) -> None:
+        # In one piece: how rows came must not show in where a page ends.
+        table = _canonical(pa.concat_tables(tables).combine_chunks())
+        if key not in self._writers:
+            name, group = key
+            path = table_path(self.folder, name, group)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writers[key] = _writer(path, name)
+            self._rows[key] = 0
+        self._writers[key].write_table(table, row_group_size=len(table))
+        self._rows[key] += len(table)
+
+
+def _canonical(table: pa.Table) -> pa.Table:
+    """Return a table of one chunk whose dictionaries hold what is used, in the order in which it comes first."""
+    columns: list[Any] = [c.chunk(0) for c in table.columns]
+    for number, column in enumerate(columns):
+        if not pa.types.is_dictionary(column.type):
+            continue
+        if column.null_count == len(column):
+            columns[number] = pa.nulls(len(column), column.type)
+        elif len(column.dictionary) > 1:
+            used = pc.unique(column.indices).drop_null()
+            place = np.zeros(len(column.dictionary), np.int32)
+            place[used.to_numpy()] = np.arange(len(used), dtype=np.int32)
+            indices: Any = pa.array(place).take(column.indices)
+            columns[number] = pa.DictionaryArray.from_arrays(indices, column.dictionary.take(used))
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _writer(path: Path, name: str) -> pq.ParquetWriter:
+    """Open a file whose columns of text are written as the dictionaries that they are, and read as text."""
+    schema = arrow_schema(name)
+    writer = pq.ParquetWriter(path, coded_schema(name), store_schema=False, **options(name))
+    said = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    told = base64.b64encode(schema.serialize().to_pybytes()).decode()
+    writer.add_key_value_metadata({"ARROW:schema": told} | said)
+    return writer
