@@ -22,6 +22,7 @@ WINDOW_NS = 30_000_000_000
 """Half a minute: the window of a wandering clock's minima, and what the hull's points are kept for."""
 WANDER_PPM = 1.0
 """A clock is said to wander where the windows' minima leave the line by more than this, over a window."""
+MOST_OFF = 0.1
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -144,7 +145,8 @@ def fit_clock(ticks: Int, host_ns: Int, tick_hz: float) -> ClockFit | None:
     Returns
     -------
     ClockFit or None
-        None where there is nothing to fit: fewer than three arrivals, or less than a second.
+        None where there is nothing to fit: fewer than three arrivals, less than a second, or a rate that is not the
+        one that was said (off by a tenth or more).
     """
     if len(ticks) < 3 or tick_hz <= 0:
         return None
@@ -174,6 +176,8 @@ def fit_clock(ticks: Int, host_ns: Int, tick_hz: float) -> ClockFit | None:
         tenths = _window_minima(x, y - line, min(width, float(x[-1]) / 10))
         error_ns = float(np.max(y[tenths] - line[tenths]))
     overall = (values[-1] - values[0]) / (x[chosen[-1]] - x[chosen[0]]) * tick_hz / 1e9
+    if not abs(overall) < MOST_OFF:
+        return None
     return ClockFit(
         "windows" if wanders else "hull",
         tuple(int(t) for t in ticks[chosen]),

@@ -9,7 +9,7 @@ through :mod:`edgeprof.decode_frames`. That one alone would give the same rows, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,13 @@ class _Port:
         if power is not None:
             self.frames.power(run, power)
 
+    def cut(self) -> None:
+        """End what is under way: the port vanished here, and what follows is the middle of something else."""
+        for piece in self.splitter.finish():
+            self.take(piece)
+        self.splitter.in_text = False
+        self.frames.state.line = None
+
     def take(self, piece: wire.Piece) -> None:
         """Decode a piece. Where the first RUN_BEGIN was lost, what comes of the run waits for the next one.
 
@@ -138,6 +145,24 @@ class _Port:
         self.frames.begun = None
 
 
+def _windows(data: Iterable[bytes], offset: int, breaks: Iterable[int]) -> Iterator[tuple[bytes, bool]]:
+    """Yield the bytes from a stream offset on in windows, and whether the port vanished behind each."""
+    cuts = sorted(at for at in set(breaks) if at >= offset)
+    if cuts and cuts[0] == offset:
+        yield b"", True
+        cuts.pop(0)
+    for chunk in data:
+        begin = 0
+        while begin < len(chunk):
+            end = min(begin + _WINDOW_BYTES, len(chunk))
+            broken = bool(cuts) and offset + end - begin >= cuts[0]
+            if broken:
+                end = begin + cuts.pop(0) - offset
+            yield chunk[begin:end], broken
+            offset += end - begin
+            begin = end
+
+
 def decode_port(
     data: Iterable[bytes],
     state: PortState,
@@ -149,6 +174,7 @@ def decode_port(
     final: bool = False,
     end_status: str | None = None,
     take: Callable[[Rows], None] | None = None,
+    breaks: Iterable[int] = (),
 ) -> tuple[Rows, PortState]:
     """Decode what came over one port, going on from ``state``.
 
@@ -171,6 +197,8 @@ def decode_port(
         Status of a run that ``final`` ends: ``aborted`` or ``timeout``; None says that it is still going on.
     take
         Is given the rows as they come, so that memory does not grow with the stream; else they are returned.
+    breaks
+        Stream offsets at which the port had vanished: nothing goes on from before them to behind them.
 
     Returns
     -------
@@ -181,17 +209,17 @@ def decode_port(
     after = PortState.from_json(state.to_json())
     frames = PortFrames(after, capture_id=capture_id, port=port, facts=facts, times=times)
     decoder, since = _Port(frames), 0
-    for chunk in data:
-        for begin in range(0, len(chunk), _WINDOW_BYTES):
-            window = chunk[begin : begin + _WINDOW_BYTES]
-            decoder.feed(window)
-            since += len(window)
-            if since >= _FLUSH_BYTES:
-                frames.flush()
-                times.forget(decoder.waiting[0].start if decoder.waiting else decoder.splitter.consumed)
-                if take is not None:
-                    take(frames.gathered.take_rows())
-                since = 0
+    for window, broken in _windows(data, state.offset, breaks):
+        decoder.feed(window)
+        if broken:
+            decoder.cut()
+        since += len(window)
+        if since >= _FLUSH_BYTES:
+            frames.flush()
+            times.forget(decoder.waiting[0].start if decoder.waiting else decoder.splitter.consumed)
+            if take is not None:
+                take(frames.gathered.take_rows())
+            since = 0
     if final:
         for piece in decoder.splitter.finish():
             decoder.take(piece)
@@ -202,6 +230,7 @@ def decode_port(
     frames.flush()
     if final and after.run is not None:
         frames.close(after.run, end_status, None)
+    frames.finish()
     rows = frames.gathered.take_rows()
     if take is not None:
         take(rows)

@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from edgeprof import wire
+from edgeprof.clock_points import rate_of
 from edgeprof.decode_state import Group, OpenRun, PortState
 from edgeprof.gather import Gathered, Part
 from edgeprof.read_times import ReadTimes
-from edgeprof.records import event_columns, memory_columns, stage_columns
+from edgeprof.records import TICKS_MAX, event_columns, memory_columns, stage_columns
 from edgeprof.run_row import run_row
 from edgeprof.text_rows import HOST_RUN, text_rows
 
 __all__ = ["PortFrames"]
 
 _MISSING_KEPT = 4096
+_SENT_NOW = (wire.Type.HEARTBEAT, wire.Type.REPLY, wire.Type.STAGES, wire.Type.RUN_END)
 _HELLO_KEPT = 256
 
 
@@ -104,12 +108,16 @@ class PortFrames:
 
     def power(self, run: OpenRun | None, part: Part) -> None:
         """Keep samples of a run, or of none."""
-        t_begin = run.t_begin if run else None
-        self.gathered.power(self.run_id_or_none(run), self.group(run), t_begin, part)
+        of = (self.run_id_or_none(run), self.group(run), run.t_begin if run else None)
+        if self.gathered.other_power(*of):
+            self.flush_power()
+        self.gathered.power(*of, part)
 
     # -- frames ------------------------------------------------------------------------------------------
     def frame(self, frame: wire.Frame, end: int) -> None:
         """Make rows of a frame that is no second copy; ``end`` is the stream offset behind it."""
+        if frame.type in _SENT_NOW:
+            self.arrived(frame, end)
         if frame.type == wire.Type.HELLO:
             said = self.state.hello | wire.decode_pairs(frame.body, frame.n)
             self.state.hello = dict(list(said.items())[-_HELLO_KEPT:])
@@ -139,6 +147,14 @@ class PortFrames:
             self.add("events", run, at | event_columns(frame, run.t_begin))
         elif frame.type == wire.Type.RUN_END:
             self.end(run, frame)
+
+    def arrived(self, frame: wire.Frame, end: int) -> None:
+        """Take a frame that says when it was sent."""
+        run = self.state.run
+        hz = rate_of(run.pairs if run else {}, self.state.hello)
+        if hz is not None and frame.t0 < TICKS_MAX:
+            at, ends = np.array([frame.t0], np.int64), np.array([end], np.int64)
+            self.gathered.clock.add(frame.boot, hz, at, ends)
 
     def run_of(self, frame: wire.Frame) -> OpenRun | None:
         """Return the run that a frame belongs to, opening it if it is new."""
@@ -178,6 +194,7 @@ class PortFrames:
 
     def reset(self, frame: wire.Frame, end: int) -> None:
         """The board restarted: what was under way ended there."""
+        self.flush()
         if self.state.run is not None:
             self.close(self.state.run, "reset", None)
         self.state.line, self.state.adapters = None, {}  # a line that the reset cut has no second half
@@ -211,8 +228,18 @@ class PortFrames:
         """Turn all that was gathered into rows."""
         run = self.state.run
         if run is not None:
-            self.gathered.flush_tokens(run, self.run_id(run), self.group(run))
-        self.gathered.flush_power()
+            self.gathered.flush_tokens(run, self.run_id(run), self.group(run), self.state.hello)
+        self.flush_power()
+
+    def flush_power(self) -> None:
+        """Turn the samples that were gathered into rows."""
+        run = self.state.run
+        self.gathered.flush_power(self.state.boot or 0, self.state.hello | (run.pairs if run else {}))
+
+    def finish(self) -> None:
+        """Add what is known at the end of a stretch only."""
+        for columns in self.gathered.clock.columns():
+            self.gathered.rows.add("clock", ("", "", ""), columns)
 
     def close(self, run: OpenRun, status: str | None, totals: Mapping[str, int] | None) -> None:
         """Write the row of a run that is over, and forget it."""

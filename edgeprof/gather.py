@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from edgeprof.block import Block
+from edgeprof.clock_points import ClockPoints, rate_of, sent_at
 from edgeprof.decode_state import Group, OpenRun, Rows
 from edgeprof.read_times import ReadTimes
 from edgeprof.records import power_columns, token_columns
@@ -29,6 +31,7 @@ class Gathered:
 
     def __init__(self, port: int, times: ReadTimes) -> None:
         self.port, self.times = port, times
+        self.clock = ClockPoints(port, times)
         self.rows = Rows()
         self._tokens: list[Part] = []
         self._power: list[Part] = []
@@ -43,28 +46,33 @@ class Gathered:
         """Keep TOKENS of the open run."""
         self._tokens.append(part)
 
+    def other_power(self, run_id: str | None, group: Group, t_begin: int | None) -> bool:
+        """Tell whether samples are of another run than those that are kept, which must be flushed first."""
+        return bool(self._power) and self._power_of != (run_id, group, t_begin)
+
     def power(self, run_id: str | None, group: Group, t_begin: int | None, part: Part) -> None:
         """Keep samples with those of the same run: thousands may come between two tokens."""
-        of = (run_id, group, t_begin)
-        if of != self._power_of:
-            self.flush_power()
-            self._power_of = of
+        self._power_of = (run_id, group, t_begin)
         self._power.append(part)
 
-    def flush_tokens(self, run: OpenRun, run_id: str, group: Group) -> None:
-        """Turn the gathered records of the open run into rows."""
+    def flush_tokens(self, run: OpenRun, run_id: str, group: Group, said: Mapping[str, str]) -> None:
+        """Turn the gathered records of the open run into rows; ``said`` is what HELLO said."""
         if not self._tokens:
             return
         block, self._tokens = Block.of(self._tokens), []
         columns: dict[str, Any] = {"run_id": run_id} | token_columns(block, run.t_begin)
         self.rows.add("tokens", group, columns | {"t_host_ns": self.times.of_records(block.ends, block.n)})
         run.passes += int(block.n.sum())
+        if (hz := rate_of(run.pairs, said)) is not None:
+            self.clock.add(run.boot, hz, sent_at(block, tokens=True), block.ends)
 
-    def flush_power(self) -> None:
-        """Turn the gathered samples into rows."""
+    def flush_power(self, boot: int, said: Mapping[str, str]) -> None:
+        """Turn the gathered samples into rows; ``said`` is what HELLO and RUN_BEGIN said."""
         if not self._power:
             return
         block, self._power = Block.of(self._power), []
         run_id, group, t_begin = self._power_of
         columns = {"run_id": run_id, "port": self.port} | power_columns(block, t_begin)
         self.rows.add("power", group, columns | {"t_host_ns": self.times.of_records(block.ends, block.n)})
+        if (hz := rate_of(said)) is not None:
+            self.clock.add(boot, hz, sent_at(block, tokens=False), block.ends)

@@ -59,8 +59,8 @@ bytes_discarded  int64 byte derived bytes that were neither frame nor text
 frames           int64 - derived valid frames, each counted once
 frames_duplicate int64 - derived second copies that were dropped
 wire_sha256      string - derived digest of all wire bytes, port after port
-clock_fit        string - derived device clock to host clock, as JSON
-clock_error_us   double us derived error of that fit
+clock_fit        string - derived device clock to host clock, as JSON, for every port and boot whose ticks are time
+clock_error_us   double us derived error of the worst of these fits
 """),
     "runs": _columns(
         _KEYS
@@ -172,6 +172,14 @@ ticks    int64  tick device  from run begin, where the device said it
 detail   string -    derived in words
 """
     ),
+    "clock": _columns("""
+capture_id string -    host    the capture
+port       int32  -    host    index of the port
+boot       int64  -    host    number of the board's boot
+tick_hz    double Hz   host    what the board says of its clock; there is no row where a tick is no time
+ticks      int64  tick host    by the board's clock, since its boot, when a frame was sent at the earliest
+t_host_ns  int64  ns   host    when the host had it, from the capture's begin
+"""),
     "logs": _columns(
         _KEYS
         + """

@@ -11,12 +11,16 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from edgeprof import journal
 from edgeprof.bench_runs import decode_bench
+from edgeprof.clock_points import fits
 from edgeprof.decode import decode_port
 from edgeprof.decode_state import PortState, Rows
 from edgeprof.errors import StorageError
@@ -86,11 +90,12 @@ def decode_tail(
     take
         Is given the rows as they come, port after port; else they are returned.
     """
-    events = journal.read_events(capture)
-    # A segment takes what surely has its time; the read that is being written now is the next one's.
+    # A segment takes what surely has its time; the read that is being written now is the next one's. Ends first: what
+    # happened before them is in the events then.
     end_of = journal.stream_end if final else journal.indexed_end
+    ends = [end_of(capture, port) for port in range(len(states))]
     return decode_from(
-        JournalSource(capture), header, states, lambda port: end_of(capture, port), events,
+        JournalSource(capture), header, states, ends.__getitem__, journal.read_events(capture),
         final=final, finished=finished, take=take,
     )  # fmt: skip
 
@@ -127,6 +132,7 @@ def decode_from(
             final=final,
             end_status=("timeout" if timed_out else "aborted") if finished else None,
             take=take,
+            breaks=[e["offset"] for e in events if _broke(e, port)],
         )
         rows.extend(part)
         after.append(new)
@@ -136,6 +142,11 @@ def decode_from(
         take(rows)
         rows = Rows()
     return rows, after
+
+
+def _broke(event: Mapping[str, Any], port: int) -> bool:
+    """Tell whether an event says where in a port's stream something is missing."""
+    return event["kind"] == "disconnected" and event.get("port") == port and event.get("offset") is not None
 
 
 def _ended_badly(kinds: Iterable[str]) -> bool:
@@ -152,8 +163,13 @@ def _add_events(rows: Rows, events: list[dict[str, Any]], start_ns: int) -> None
         rows.add("events", ("", "", ""), columns)
 
 
-def capture_rows(header: Mapping[str, Any], states: list[PortState], wire_sha256: str | None) -> Rows:
-    """Return the rows that the capture's own header gives: captures, prompts, vocab, sections."""
+def capture_rows(
+    header: Mapping[str, Any], states: list[PortState], wire_sha256: str | None, clock: Mapping[str, Any] | None = None
+) -> Rows:
+    """Return the rows that the capture's own header gives: captures, prompts, vocab, sections.
+
+    ``clock`` has what is known of the clocks of all segments (:func:`edgeprof.clock_points.fits`).
+    """
     rows = Rows()
     none = ("", "", "")
     urls = [p["url"] for p in header["ports"]]
@@ -168,7 +184,7 @@ def capture_rows(header: Mapping[str, Any], states: list[PortState], wire_sha256
         "frames": sum(s.frames for s in states),
         "frames_duplicate": sum(s.duplicates for s in states),
         "wire_sha256": wire_sha256,
-    }
+    } | dict(clock or {})
     rows.add("captures", none, {k: [v] for k, v in row.items()})
     prompts = header.get("prompts", [])
     if prompts:
@@ -266,8 +282,14 @@ def write_segment(
     folder = capture / segment_folder(number, generation)
     # A try that died may have left tables for groups that this one does not have.
     shutil.rmtree(folder, ignore_errors=True)
+    clock: list[Mapping[str, Any]] = []
+
+    def take(rows: Rows) -> None:
+        clock.extend(rows.parts.get(("clock", ("", "", "")), ()))
+        tables.take(rows)
+
     with TableFiles(folder, header["capture_id"]) as tables:
-        after = decode(tables.take)
+        after = decode(take)
         if skip_empty and all(a.offset == b.offset for a, b in zip(after, before, strict=True)):
             return None
         folder.mkdir(parents=True, exist_ok=True)
@@ -275,12 +297,24 @@ def write_segment(
         ranges = keep_ranges(source, folder, number, spans, keep_wire=keep_wire)
         if final:
             this = {"segment": number, "generation": generation, "ranges": ranges}
-            tables.take(capture_rows(header, after, wire_digest(capture, [*earlier, this])))
+            digest = wire_digest(capture, [*earlier, this])
+            tables.take(capture_rows(header, after, digest, fits([*_earlier_clock(capture, earlier), *clock])))
         files = tables.finish()
     states = [s.to_json() for s in after]
     return write_manifest(
         folder, header["capture_id"], number, ranges, files, states, final=final, generation=generation
     )
+
+
+def _earlier_clock(capture: Path, segments: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield what sealed segments know of the clocks, a row a batch."""
+    for segment in segments:
+        folder = capture / segment_folder(segment["segment"], segment.get("generation", 0))
+        for entry in segment["files"]:
+            if entry["table"] == "clock":
+                with contextlib.suppress(OSError, pa.ArrowException):  # a damaged one leaves a poorer fit, no more
+                    for row in pq.ParquetFile(folder / entry["path"]).read().to_pylist():
+                        yield row | {"ticks": [row["ticks"]], "t_host_ns": [row["t_host_ns"]]}
 
 
 def _drop_pieces(capture: Path, states: list[PortState]) -> None:
