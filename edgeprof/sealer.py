@@ -8,6 +8,7 @@ It only reads the journal, so it may die at any moment and be started again.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,8 @@ from edgeprof.seal import load_capture, load_manifests, seal
 __all__ = ["finish", "hold", "main"]
 
 READER_GRACE_SECONDS = 30.0
+NICENESS = 5
+"""The reader goes first: what it does not read in time is lost, and what is sealed later is not."""
 
 
 def hold(capture: Path, name: str, timeout: float = 0.0) -> FileLock:
@@ -80,6 +83,8 @@ def main() -> int:
     parser.add_argument("--bytes", type=int, default=64 << 20)
     parser.add_argument("--keep-wire", choices=("all", "none"), default="all")
     args = parser.parse_args()
+    if hasattr(os, "nice"):  # Windows has none
+        os.nice(NICENESS)
     keep = args.keep_wire == "all"
     stop = threading.Event()
 
