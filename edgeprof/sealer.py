@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import threading
 import time
@@ -24,6 +25,8 @@ from edgeprof.seal import load_capture, load_manifests, seal
 __all__ = ["finish", "hold", "main"]
 
 READER_GRACE_SECONDS = 30.0
+NICENESS = 5
+"""The reader goes first: what it does not read in time is lost, and what is sealed later is not."""
 
 
 def hold(capture: Path, name: str, timeout: float = 0.0) -> FileLock:
@@ -87,6 +90,8 @@ def main() -> int:
     parser.add_argument("--bytes", type=int, default=64 << 20)
     parser.add_argument("--keep-wire", default="all")
     args = parser.parse_args()
+    if hasattr(os, "nice"):  # Windows has none
+        os.nice(NICENESS)
     stop = threading.Event()
 
     def wait_for_end() -> None:

@@ -61,7 +61,8 @@ def _column(value: Any, kind: Any, length: int) -> Any:
     if value is None:
         return pa.nulls(length, kind)
     if pa.types.is_dictionary(kind):
-        return pa.DictionaryArray.from_arrays(_same(0, length), pa.array([value], pa.string()))
+        # Checking that each code is in the dictionary takes longer than all the rest here.
+        return pa.DictionaryArray.from_arrays(_same(0, length), pa.array([value], pa.string()), safe=False)
     if kind == pa.int32():
         return _same(value, length)
     return pa.repeat(pa.scalar(value, kind), length)

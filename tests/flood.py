@@ -1,7 +1,7 @@
 """A long stream through journal and sealer in one process, and what memory that took.
 
-``python tests/flood.py FOLDER --bytes N --warm-up N --segment N`` prints JSON: resident bytes behind the warm-up, and the
-most that was seen afterwards. What is sealed is deleted as it goes.
+``python tests/flood.py FOLDER --bytes N --warm-up N --segment N`` prints JSON: resident bytes behind the warm-up, and
+the most that was seen afterwards. What is sealed is deleted as it goes.
 """
 
 from __future__ import annotations
