@@ -134,8 +134,12 @@ def _take(
     prints, said = state.prints, line.rstrip("\r")
     name, items = adapters.feed(said, state.adapters) if said else ("", [])
     begin = log_begin(said) if said else None
+    text = said if not items and begin is None else said[: begin or 0]
+    prompt = next((len(p) for p in adapters.PROMPTS if text.startswith(p)), 0)
+    if prompt:
+        prints.begin_at(prompt)
     if not items and begin is None:
-        prints.line(line)
+        prints.line(line, prompt)
         return
     times_ns, full = prints.boundary(line, begin or 0)
     closes = any(isinstance(item, adapters.Claim) and item.name in adapters.CLOSING.get(name, ()) for item in items)
@@ -158,5 +162,5 @@ def _take(
             found.claims.append((name, item, run_id, said[:_KEPT], end))
         elif isinstance(item, adapters.Said):
             found.events.append(("said", f"{name}: {item.what} = {item.text}", end))
-        else:
+        elif isinstance(item, adapters.Refused):
             found.events.append(("refused", f"{name}: {item.reason}", end))
