@@ -91,8 +91,10 @@ def _understood(
 ) -> _Found:  # fmt: skip
     """Return what adapters make of the lines that ended."""
     prints, found, line, character = state.prints, _Found(), state.line, 0
-    if state.run is not None or (prints.closed and tuple(prints.closed[2:]) != group):
+    if state.run is not None:
         prints.clear()
+    elif prints.closed and tuple(prints.closed[2:]) != group:
+        prints.closed = None
     reads = reads_in(piece, times) if state.run is None else []
     if line is None:
         adapters.forget_pairs(state.adapters)

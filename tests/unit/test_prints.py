@@ -169,6 +169,16 @@ def test_claims_that_close_a_run_belong_to_it_and_later_ones_do_not():
     assert len([r for r in found["claims"] if r["run_id"] is None]) == 4
 
 
+def test_rows_of_a_run_stay_together_when_the_device_says_its_name_in_between():
+    sent, device = board()
+    sent += [*STORY, ESP32AI_END[0]]
+    device.hello()
+    sent += ESP32AI_END[1:]
+    found, _ = decode(paced(*sent))
+    of = {r["name"]: r["run_id"] for r in found["claims"]}
+    assert (of["claimed_generate_s"], of["claimed_generated_tok_s"]) == ("c/3-0001", None)
+
+
 def test_every_closing_claim_is_one_that_its_adapter_makes():
     for name, closing in CLOSING.items():
         memories: dict = {}
@@ -242,6 +252,12 @@ def test_frames_outside_of_runs_say_whose_it_is_and_a_reset_ends_it():
     known = [(r["board"], r["clock"], r["tick_hz"], r["boot"], r["frames_lost"]) for r in found["runs"]]
     assert known == [("fake", "host", 1e9, None, None)] * 2
     assert [r["t_host_ns"] // 1000 for r in found["tokens"]] == [2, 3, 5, 11, 12]
+
+
+def test_a_state_from_before_there_were_prints_is_read():
+    before = PortState(offset=7).to_json()
+    del before["prints"]
+    assert PortState.from_json(before) == PortState(offset=7)
 
 
 def test_without_host_times_there_is_no_run():
