@@ -46,10 +46,19 @@ class Prints:
         self.times_ns.append(t_ns)
         self.starts.append(at)
 
-    def line(self, text: str) -> None:
-        """End a line of ordinary text. Line ends before the first word are no tokens."""
+    def begin_at(self, character: int) -> None:
+        """Forget the prints that ended before a character of this line: a generation begins there."""
+        settled = len(self.times_ns) - len(self.starts)
+        early = sum(start <= character for start in self.starts)
+        # The last that began before it goes on there; if none did in this line, one of the lines before does.
+        kept = max(settled + early - 1, 0)
+        self.times_ns, self.starts = self.times_ns[kept:], self.starts[max(early - 1, 0) :]
+        self.solid, self.closed = 0, None
+
+    def line(self, text: str, prompt: int = 0) -> None:
+        """End a line of ordinary text. Line ends before the first word are no tokens, nor is a prompt alone."""
         shown = len(text.rstrip("\r"))
-        if shown:
+        if shown > prompt:
             self.solid = self._before(shown)
             self.closed = None
         elif not self.solid:

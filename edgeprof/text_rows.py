@@ -91,8 +91,10 @@ def _understood(
 ) -> _Found:  # fmt: skip
     """Return what adapters make of the lines that ended."""
     prints, found, line, character = state.prints, _Found(), state.line, 0
-    if state.run is not None or (prints.closed and tuple(prints.closed[2:]) != group):
+    if state.run is not None:
         prints.clear()
+    elif prints.closed and tuple(prints.closed[2:]) != group:
+        prints.closed = None
     reads = reads_in(piece, times) if state.run is None else []
     if line is None:
         adapters.forget_pairs(state.adapters)
@@ -134,8 +136,12 @@ def _take(
     prints, said = state.prints, line.rstrip("\r")
     name, items = adapters.feed(said, state.adapters) if said else ("", [])
     begin = log_begin(said) if said else None
+    text = said if not items and begin is None else said[: begin or 0]
+    prompt = next((len(p) for p in adapters.PROMPTS if text.startswith(p)), 0)
+    if prompt:
+        prints.begin_at(prompt)
     if not items and begin is None:
-        prints.line(line)
+        prints.line(line, prompt)
         return
     times_ns, full = prints.boundary(line, begin or 0)
     closes = any(isinstance(item, adapters.Claim) and item.name in adapters.CLOSING.get(name, ()) for item in items)
@@ -158,5 +164,5 @@ def _take(
             found.claims.append((name, item, run_id, said[:_KEPT], end))
         elif isinstance(item, adapters.Said):
             found.events.append(("said", f"{name}: {item.what} = {item.text}", end))
-        else:
+        elif isinstance(item, adapters.Refused):
             found.events.append(("refused", f"{name}: {item.reason}", end))

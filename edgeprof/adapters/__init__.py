@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from edgeprof.adapters.esp32ai import ESP32AI
-from edgeprof.adapters.items import Claim, Item, Refused, Said
+from edgeprof.adapters.items import Claim, Item, Known, Refused, Said
 from edgeprof.adapters.keyed import CHECKSUMMED, CSV, JSON_LINES
 from edgeprof.adapters.llama2c import LLAMA2C
 from edgeprof.adapters.llamabench import LLAMABENCH
@@ -18,18 +18,9 @@ from edgeprof.adapters.mlperftiny import MLPERFTINY
 from edgeprof.adapters.wrappers import log_begin, unwrap
 
 __all__ = [
-    "ADAPTERS",
-    "CLOSING",
-    "Adapter",
-    "Claim",
-    "Item",
-    "Refused",
-    "Said",
-    "feed",
-    "forget_pairs",
-    "log_begin",
-    "markdown",
-]
+    "ADAPTERS", "CLOSING", "PROMPTS", "Adapter", "Claim", "Item", "Known", "Refused", "Said", "feed", "forget_pairs",
+    "log_begin", "markdown",
+]  # fmt: skip
 
 
 class Adapter(Protocol):
@@ -75,6 +66,9 @@ CLOSING = {
 }
 """Adapter to the claims with which its firmware says that a generation, whose tokens it printed, is over."""
 
+PROMPTS = (">>> ", "cmd> ")
+"""What firmware prints before it waits for a command, or before the first token, without a newline: no token."""
+
 
 def feed(line: str, memories: dict[str, dict[str, Any]]) -> tuple[str, list[Item]]:
     """Return the first adapter that takes a line, and what it says; ``("", [])`` if none does.
@@ -107,6 +101,8 @@ def forget_pairs(memories: dict[str, dict[str, Any]]) -> None:
 def _shown(item: Item) -> str:
     if isinstance(item, Claim):
         return f"`{item.name}`" + (f" [{item.unit}]" if item.unit else "")
+    if isinstance(item, Known):
+        return "known"
     return f"event `said`: {item.what}" if isinstance(item, Said) else "event `refused`"
 
 

@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
-__all__ = ["ENDINGS", "MAX_NAME", "NUMBER", "Claim", "Item", "Refused", "Said", "claim_of", "unit_of"]
+__all__ = ["ENDINGS", "MAX_NAME", "NUMBER", "Claim", "Item", "Known", "Refused", "Said", "claim_of", "unit_of"]
 
 ENDINGS = {
     "ms_per_token": "ms/token", "ticks_per_token": "tick/token", "tok_s": "token/s", "tokens": "token",
@@ -59,7 +59,12 @@ class Said:
     text: str
 
 
-Item = Claim | Refused | Said
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A line that surely is one of its firmware's, and neither a number nor a token."""
+
+
+Item = Claim | Refused | Said | Known
 
 
 def unit_of(name: str) -> str | None:

@@ -16,7 +16,9 @@ LLAMA2C = Patterns(
     "File size: 1058844 bytes\n"
     "Vocab size if 512\n"
     ">>> Llama model loading took 4.51 s\n"
+    ">>> Generating tokens...\n"
     ">>> Averaged 8.40 tokens/s\n"
+    "Generating (1/10)\n"
     "Chinese Poetry Inference speed: 37.20 tok/s",
     (
         r"(?:\[LLM\] )?[Aa]chieved tok/s: {incl_prompt_tok_s}",
@@ -25,6 +27,9 @@ LLAMA2C = Patterns(
         r"(?:\[LLM\] )?Vocab size i[fs] {vocab_tokens}",
         r">>> (?:Llama m|M)odel loading took {load_s} s",
         r">>> Averaged {incl_prompt_tok_s} tokens/s",
+        r">>> (?:Generating tokens|Unloading (?:Llama )?model)\.\.\.",
+        r"Generating \([0-9]+/[0-9]+\)",
+        r"(?:\[LLM\] )?(?:Generate complete|Loading Model)",
         r"Chinese Poetry Inference speed: {generated_tok_s} tok/s",
     ),
 )

@@ -37,13 +37,21 @@ LLAMACPP = Patterns(
     "llama_perf_sampler_print:    sampling time =      12.25 ms /    32 runs  "
     " (    0.38 ms per token,  2612.24 tokens per second)\n"
     "llama_perf_context_print:       total time =    5211.06 ms /    39 tokens\n"
+    "common_perf_print:    sampling time =      12.25 ms\n"
+    "common_perf_print:    samplers time =       8.50 ms /    40 tokens\n"
+    "common_perf_print: unaccounted time =      37.01 ms /   0.7 %      "
+    "(total - sampling - prompt eval - eval) / (total)\n"
+    "common_perf_print:    graphs reused =         30\n"
     "slot print_timing: id  0 | task 0 | prompt eval time =     956.94 ms /     8 tokens"
     " (  119.62 ms per token,     8.36 tokens per second)",
     (
         rf"{_WHO}load time = *{{load_ms}} ms",
-        rf"{_WHO}sampl(?:e|ing) time = *{{sampling_ms}} ms / *[0-9]+ runs(?:{_rate('sampling')})?",
+        rf"{_WHO}sampl(?:e|ing) time = *{{sampling_ms}} ms(?: / *[0-9]+ runs(?:{_rate('sampling')})?)?",
+        rf"{_WHO}samplers time = *{{samplers_ms}} ms / *[0-9]+ tokens",
         rf"{_ANY}prompt eval time = *{{prefill_ms}} ms / *{{prefill_tokens}} tokens{_rate('prefill')}",
         rf"{_ANY}eval time = *{{decode_ms}} ms / *{{decode_tokens}} (?:runs|tokens){_rate('decode')}",
+        rf"{_WHO}unaccounted time = *{{unaccounted_ms}} ms / *[0-9.]+ % +\(total - [a-z -]+\) / \(total\)",
+        rf"{_WHO}graphs reused = *[0-9]+",
         rf"{_WHO}total time = *{{total_ms}} ms",
         rf"{_ANY}total time = *{{total_ms}} ms / *{{total_tokens}} tokens",
     ),

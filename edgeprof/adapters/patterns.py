@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from edgeprof.adapters.items import NUMBER, Item, claim_of
+from edgeprof.adapters.items import NUMBER, Item, Known, claim_of
 
 __all__ = ["Patterns"]
 
@@ -23,7 +23,8 @@ class Patterns:
         Lines that it takes, each of them.
     patterns
         Regular expressions in which ``{decode_ms}`` stands for a number that becomes the claim
-        ``claimed_decode_ms``. A brace of the expression's own is not possible.
+        ``claimed_decode_ms``. A brace of the expression's own is not possible. One that has no place is a line that
+        is known and says no number.
     """
 
     def __init__(self, name: str, description: str, example: str, patterns: tuple[str, ...]) -> None:
@@ -36,5 +37,5 @@ class Patterns:
             found = pattern.fullmatch(line)
             if found:
                 said = ((key, float(text)) for key, text in found.groupdict().items() if text is not None)
-                return [claim for key, value in said if (claim := claim_of(key, value))]
+                return [claim for key, value in said if (claim := claim_of(key, value))] or [Known()]
         return []

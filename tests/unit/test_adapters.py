@@ -119,6 +119,9 @@ def test_esp32_ai():
         "build_psram_mb": 3.86, "generated_tokens": 200.0, "generate_s": 21.0, "generated_tok_s": 9.52,
         "forward_ms_per_token": 102.9, "input_ms_per_token": 4.4, "attention_ms_per_token": 25.6,
         "feed_forward_ms_per_token": 6.9, "ple_ms_per_token": 8.5, "head_ms_per_token": 57.6,
+        "input_vocab_tokens": 32768.0, "output_vocab_tokens": 4096.0, "attention_qkv_ms_per_token": 11.2,
+        "attention_rope_ms_per_token": 0.51, "attention_core_ms_per_token": 9.4,
+        "attention_projection_ms_per_token": 4.2,
     }  # fmt: skip
     assert said("--- +40 tokens (total 240, pos 239/512) in 4.20 s ---\n") == {
         "generated_tokens": 40.0, "session_tokens": 240.0, "generate_s": 4.2,
@@ -427,7 +430,7 @@ def test_a_data_set_has_them(tmp_path):
     recover(folder)
     ds = edgeprof.open(tmp_path)
     assert ds.table("captures")["bytes_discarded"].tolist() == [0]
-    assert len(ds.claims) == 15
+    assert len(ds.claims) == 21
     assert ds.claims.equals(live)
     row = ds.table("claims", where={"adapter": "csv"}).iloc[0]
     assert (row["name"], row["value"], row["unit"], row["line"]) == ("claimed_decode_ms", 52.25, "ms", "7,52.25")

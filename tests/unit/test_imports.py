@@ -35,7 +35,7 @@ def test_help_and_wrong_use_load_nothing_heavy(words):
     assert loaded(help_of(*words)) == set()
 
 
-@pytest.mark.parametrize("module", ["reader", "journal", "transports", "boards", "cli.capture", "capture"])
+@pytest.mark.parametrize("module", ["reader", "journal", "transports", "boards", "cli.capture", "capture", "mlperf"])
 def test_what_captures_loads_no_numpy(module):
     assert loaded(f"import edgeprof.{module}") == set()
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprof import prints
-from edgeprof.adapters import ADAPTERS, CLOSING, feed
+from edgeprof.adapters import ADAPTERS, CLOSING, Claim, feed
 from edgeprof.adapters.wrappers import log_begin
 from edgeprof.decode import decode_port
 from edgeprof.decode_state import PortState, Rows
@@ -105,6 +105,20 @@ def test_a_generation_as_the_host_saw_it():
         ((b"Once", b" upon\x1b[0;31mE (4712) i2c: bus busy\x1b[0m\n", b" a", b" time\n", RATE), [[3, 4]]),
         ((b"Once", b"\nE (4712) i2c: bus busy\n a", b" time\n", RATE), [[2, 3]]),
         ((b"Once\n", b'{"heap_bytes": 5}\n', b" a", b" time\n", RATE), [[3, 4]]),
+        # A prompt for a command, or before the first token, is no token, however long it stood there.
+        ((b">>> ", *STORY, b"\n", RATE), [[2, 3, 4, 5]]),
+        ((b">>> Once", b" upon\n", RATE), [[1, 2]]),
+        ((b">>", b"> Once", b" upon\n", RATE), [[2, 3]]),
+        ((b"ready\n", b"set\n>>> ", *STORY, b"\n", RATE), [[3, 4, 5, 6]]),
+        ((b"ready\n", b"set\n>>> Once", b" upon", b" a\n", RATE), [[2, 3, 4]]),
+        ((b">>> ", b"Once", b" upon\x1b[0;32mI (98) LLM: achieved tok/s: 18.5\x1b[0m\n"), [[2, 3]]),
+        ((*STORY, *ESP32AI_END[:2], b"cmd> ", *STORY, *ESP32AI_END), [[1, 2, 3, 4], [8, 9, 10, 11]]),
+        ((b"cmd> ", b"\n", b"cmd> \n", *STORY, b"\n", RATE), [[4, 5, 6, 7]]),
+        ((b">>> Generating tokens...\n", *STORY, b"\n", b">>> Averaged 8.40 tokens/s\n"), [[2, 3, 4, 5]]),
+        (
+            (b"Generating (1/10)\n", *STORY, b"\n", RATE, b"Generating (2/10)\n", *STORY, b"\n", RATE),
+            [[2, 3, 4, 5], [9, 10, 11, 12]],
+        ),
         # Where it ends.
         ((*STORY, b"\n" + RATE), [[1, 2, 3, 4]]),
         ((*STORY, b".\n" + RATE), [[1, 2, 3, 4, 5]]),
@@ -155,11 +169,21 @@ def test_claims_that_close_a_run_belong_to_it_and_later_ones_do_not():
     assert len([r for r in found["claims"] if r["run_id"] is None]) == 4
 
 
+def test_rows_of_a_run_stay_together_when_the_device_says_its_name_in_between():
+    sent, device = board()
+    sent += [*STORY, ESP32AI_END[0]]
+    device.hello()
+    sent += ESP32AI_END[1:]
+    found, _ = decode(paced(*sent))
+    of = {r["name"]: r["run_id"] for r in found["claims"]}
+    assert (of["claimed_generate_s"], of["claimed_generated_tok_s"]) == ("c/3-0001", None)
+
+
 def test_every_closing_claim_is_one_that_its_adapter_makes():
     for name, closing in CLOSING.items():
         memories: dict = {}
         found = [feed(line, memories) for line in ADAPTERS[name].example.split("\n")]
-        assert set(closing) <= {claim.name for _, items in found for claim in items}
+        assert set(closing) <= {item.name for _, items in found for item in items if isinstance(item, Claim)}
 
 
 def test_more_prints_than_are_remembered_make_no_run():
@@ -230,6 +254,12 @@ def test_frames_outside_of_runs_say_whose_it_is_and_a_reset_ends_it():
     assert [r["t_host_ns"] // 1000 for r in found["tokens"]] == [2, 3, 5, 11, 12]
 
 
+def test_a_state_from_before_there_were_prints_is_read():
+    before = PortState(offset=7).to_json()
+    del before["prints"]
+    assert PortState.from_json(before) == PortState(offset=7)
+
+
 def test_without_host_times_there_is_no_run():
     stream = b"".join([*STORY, b"\n", RATE])
     nothing = np.array([], np.int64)
@@ -238,7 +268,8 @@ def test_without_host_times_there_is_no_run():
 
 
 PIECES = [
-    BOOT, RATE, *STORY, *ESP32AI_END, b"\n", b"\r\n", b"\r", b"achieved tok/s: 1", b"8.5\n", b"\xc3", b"\xa9",
+    b"cmd> ", b"\n>>> ", b">>", BOOT, RATE, *STORY, *ESP32AI_END,
+    b"\n", b"\r\n", b"\r", b"achieved tok/s: 1", b"8.5\n", b"\xc3", b"\xa9",
     b"\x1b[0", b";31mE (1) a: b\n", b"\0\x01\xff\0", b"x" * 3000, b"A" * 5000, b"filler\n" * 700,
     b"$T,a_ms=1*0000\n", b"\0",
 ]  # fmt: skip
