@@ -118,6 +118,9 @@ class Reader:
     def _read_port(self, number: int) -> None:
         """Read a port that has no descriptor to wait for."""
         port = self.ports[number]
+        if hasattr(port, "take"):
+            self._read_messages(number, port)
+            return
         try:
             while not self.stop.is_set():
                 data = port.read(port.in_waiting or 1)
@@ -126,10 +129,28 @@ class Reader:
         except Exception as error:  # whatever a URL handler raises, the port is gone and the others go on
             self.gone(number, str(error))
 
-    def keep(self, number: int, data: bytes) -> None:
+    def _read_messages(self, number: int, port: Any) -> None:
+        try:
+            while not self.stop.is_set():
+                came = port.take(0.05)
+                for kind, start_ns, end_ns, detail in port.happened():
+                    event = {"port": number, "kind": kind, "t_ns": start_ns, "detail": detail, "end_ns": end_ns}
+                    append_event(self.capture, event)
+                for data, t_ns in came:
+                    self.keep(number, data, t_ns)
+                if came and self.failed is None:
+                    port.acknowledge()
+        except EOFError:
+            self.gone(number, "end of stream")
+        except Exception as error:
+            self.gone(number, str(error))
+        finally:
+            port.close()
+
+    def keep(self, number: int, data: bytes, t_ns: int = 0) -> None:
         """Journal what a read returned; from here on it is acknowledged."""
         try:
-            self.writers[number].append(data, time.monotonic_ns())
+            self.writers[number].append(data, t_ns or time.monotonic_ns())
         except OSError as error:
             self.failed = StorageError(
                 f"The journal in {self.capture} cannot be written ({error.strerror}). Everything read before is "

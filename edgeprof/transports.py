@@ -31,8 +31,11 @@ class PortSettings:
 
 
 def redact(url: str) -> str:
-    """Return a URL without its user name and password."""
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    """Return a URL without its user name and password.
+
+    A password may hold a / or an @, so all up to the last @ is taken for one: better to hide too much than too little.
+    """
+    return re.sub(r"://.*@", "://***@", url, flags=re.DOTALL)
 
 
 def describe_ports() -> str:
@@ -51,6 +54,14 @@ def open_port(url: str, settings: PortSettings) -> Any:
     DeviceError
         The port is missing, in use or not permitted; the message lists the ports there are.
     """
+    if url.startswith(("mqtt://", "mqtts://")):
+        from edgeprof.mqtt import open_mqtt
+
+        return open_mqtt(url)
+    if url.startswith("replay:"):
+        from edgeprof.replay import open_replay
+
+        return open_replay(url)
     try:
         port = serial.serial_for_url(url, do_not_open=True)
         port.baudrate, port.bytesize = settings.baudrate, settings.bytesize
@@ -70,7 +81,7 @@ def open_port(url: str, settings: PortSettings) -> Any:
 
 
 def _why(url: str, error: Exception) -> str:
-    name, text = redact(url), str(error)
+    name, text = redact(url), str(error).replace(url, redact(url))
     number = getattr(error, "errno", None)
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return f"{name!r} is not a port that pyserial knows: {text}. {describe_ports()}"
@@ -88,7 +99,7 @@ def _why(url: str, error: Exception) -> str:
 
 def selectable(port: Any) -> int | None:
     """Return a descriptor that a selector can wait for and ``os.read`` can read, or None."""
-    if os.name != "posix":
+    if os.name != "posix" or hasattr(port, "take"):
         return None
     try:
         number = port.fileno()

@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "run a language model on an emulated board at several quantizations and write the report"),
     "boards": ("boards", "list the boards that can be used without owning one"),
     "capture": ("capture", "capture boards on serial ports, or emulated ones, into a data set"),
+    "bridge": ("bridge", "publish a serial board to an MQTT broker, and carry requests back to it"),
     "sweep": ("sweep", "capture boards x quantizations x prompts from a plan; can be interrupted and resumed"),
     "runs": ("runs", "list the runs of a data set with their figures"),
     "compare": ("compare", "compare quantizations, models or any other groups of runs"),
