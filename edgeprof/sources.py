@@ -70,6 +70,20 @@ def _own_sections(board: str, running: str | None) -> dict[str, dict[str, list[A
     return {digest: parts} if digest == running else {}
 
 
+def _check(url: str) -> None:
+    """Refuse what is wrong with a URL before a capture is begun."""
+    if url.startswith(("mqtt://", "mqtts://")):
+        from edgeprof.mqtt_address import parse
+        from edgeprof.mqtt_client import paho_client
+
+        parse(url)
+        paho_client()
+    elif url.startswith("replay:"):
+        from edgeprof.replay import open_replay
+
+        open_replay(url).close()
+
+
 @contextlib.contextmanager
 def open_sources(
     urls: Sequence[str],
@@ -109,6 +123,7 @@ def open_sources(
     with contextlib.ExitStack() as stack:
         sources = []
         for url in urls:
+            _check(url)
             source = Source(url, redact(url), settings or PortSettings(), dict(facts), vocab, sections)
             if url in boards.names():
                 if model is None and image is None:

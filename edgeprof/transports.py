@@ -77,8 +77,11 @@ class MessagePort(Protocol):
 
 
 def redact(url: str) -> str:
-    """Return a URL without its user name and password."""
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    """Return a URL without its user name and password.
+
+    A password may hold a / or an @, so all up to the last @ is taken for one: better to hide too much than too little.
+    """
+    return re.sub(r"://.*@", "://***@", url, flags=re.DOTALL)
 
 
 def is_device(url: str) -> bool:

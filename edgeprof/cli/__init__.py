@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "capture": ("capture", "capture boards on serial ports, or emulated ones, into a data set"),
     "doctor": ("doctor", "find out why a board does not talk: the raw exchange, what was found, what comes next"),
     "import": ("import_", "import what other programs wrote: llama-bench's tables, recorded serial logs"),
+    "bridge": ("bridge", "publish a serial board to an MQTT broker, and carry requests back to it"),
     "sweep": ("sweep", "capture boards x quantizations x prompts from a plan; can be interrupted and resumed"),
     "runs": ("runs", "list the runs of a data set with their figures"),
     "compare": ("compare", "compare quantizations, models or any other groups of runs"),
