@@ -164,6 +164,8 @@ def compare(
             | _against(group, parts.get(name), groups[base], parts.get(base), name == base)
         )
     table = pd.DataFrame(rows)
+    # What no run says becomes a column of floats, which take no word for what is unknown.
+    table = table.astype({column: object for column in key if table[column].isna().all()})
     table = table.sort_values(
         ["board", "bits_per_weight", *key[1:]], ascending=[True, False, *[True] * (len(key) - 1)], kind="stable"
     ).reset_index(drop=True)

@@ -111,12 +111,14 @@ def _slope(run: Any, tokens: pd.DataFrame) -> float | None:
 
 def _nll(run: Any, tokens: pd.DataFrame) -> float | None:
     values = tokens.loc[tokens["scored"].fillna(False).astype(bool), "nll"].dropna()
-    return float(values.astype(float).mean()) if len(values) else None
+    with np.errstate(invalid="ignore"):  # a device may say both infinities
+        return float(values.astype(float).mean()) if len(values) else None
 
 
 def _perplexity(run: Any, tokens: pd.DataFrame) -> float | None:
     mean = _nll(run, tokens)
-    return float(np.exp(mean)) if mean is not None else None
+    with np.errstate(over="ignore"):  # a device may claim any nll
+        return float(np.exp(mean)) if mean is not None else None
 
 
 def _column(name: str) -> Callable[[Any, pd.DataFrame], float | None]:

@@ -309,6 +309,11 @@ def _execute(notebook: Path, executed: Path, values: dict[str, Any]) -> None:
                 f"{notebook.name}: a cell took more than {CELL_SECONDS} s and was stopped (parameters: "
                 f"{json.dumps(values, default=str)}). What it had done by then is in {executed}."
             ) from error
+        except OSError as error:
+            raise StorageError(
+                f"{notebook.name} could not be run: {executed.parent}, or Jupyter's folder for what runs, cannot be "
+                f"written ({error.strerror or error}). Make room, or choose another folder with --out."
+            ) from error
         except RuntimeError as error:
             # A kernel that did not start, for instance as another process took its port: worth one more try.
             if attempt == 2 or "ernel" not in str(error):
