@@ -212,7 +212,7 @@ def _of_capture(capture: Path, port: int | None) -> tuple[Iterator[bytes], Times
     sealed = max((span["end"] for _, span in spans(manifests) if span["port"] == number), default=0)
     kept = KeptWire(capture, manifests)
     behind = journal.stream_end(capture, number)
-    times = kept.index(number, 0, sealed) if sealed else []
+    times = [(o, t) for block in kept.index(number, 0, sealed) for o, t in block.tolist()] if sealed else []
     if behind > sealed:
         times += [(max(o, sealed), t) for o, t in journal.read_index(capture, number, sealed)]
     data = kept.read(number, 0, sealed)

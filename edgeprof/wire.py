@@ -198,7 +198,7 @@ class Splitter:
             # Longer than a frame can be: whatever it is, it is not a frame. It is let go piece by piece, at line
             # ends where there are any, so that a board that only prints, or only makes noise, needs no memory.
             while len(part) > MAX_ENCODED:
-                cut = part.rfind(b"\n", 0, MAX_ENCODED) + 1 or MAX_ENCODED
+                cut = part.rfind(b"\n", 0, MAX_ENCODED) + 1 or _between_characters(part, MAX_ENCODED)
                 self.in_text = True
                 yield self._piece(part[:cut], cut)
                 part = part[cut:]
@@ -238,6 +238,12 @@ class Splitter:
         start = self.consumed
         self.consumed += length
         return judge(part, start, self.consumed, framed=not self.in_text)
+
+
+def _between_characters(part: bytes, at: int) -> int:
+    """Return the last place up to ``at`` that is not inside a character of UTF-8."""
+    back = next((n for n in range(4) if part[at - n] & 0xC0 != 0x80), 0)
+    return at - back
 
 
 def judge(part: bytes, start: int, end: int, *, framed: bool = True) -> Piece:
