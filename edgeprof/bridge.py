@@ -11,11 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from edgeprof.errors import DeviceError, UsageError
+from serial.tools import list_ports
+
+from edgeprof.errors import UsageError
 from edgeprof.mqtt import MqttPort
 from edgeprof.mqtt_address import parse
-from edgeprof.transports import PortSettings, open_port, redact
+from edgeprof.reconnect import identify, reopen
+from edgeprof.transports import PortSettings, is_device, open_port, redact
 from edgeprof.wire import MAX_ENCODED
 
 __all__ = ["Cutter", "Traffic", "bridge"]
@@ -26,7 +30,6 @@ TEXT_SECONDS, FRAME_SECONDS = 0.05, 1.0
 SPOOL_BYTES = 64 << 20
 REPEAT_SECONDS = 5.0
 FLUSH_SECONDS = 10.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 PROGRESS_SECONDS = 0.1
 # A frame with the zeros at both its ends; a line; text that a zero ends, which is the next frame's first.
 _WHOLE = re.compile(rb"\0+[^\0]+\0|[^\0\n]*\n|[^\0\n]+(?=\0)")
@@ -124,6 +127,7 @@ class _Board:
     def __init__(self, url: str, settings: PortSettings, traffic: Traffic, stop: threading.Event) -> None:
         self.url, self.settings, self.traffic, self.stop = url, settings, traffic, stop
         self.port = open_port(url, settings)
+        self.identity = identify(url, list_ports.comports()) if is_device(url) else None
 
     def read(self) -> bytes:
         """Return what came, waiting a moment if that is nothing."""
@@ -148,13 +152,11 @@ class _Board:
         self.close()
         self.traffic.port_here = False
         self.traffic.port_lost += 1
-        pause = FIRST_PAUSE_SECONDS
-        while not self.stop.wait(pause):
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            with contextlib.suppress(DeviceError):
-                self.port = open_port(self.url, self.settings)
-                self.traffic.port_here = True
-                return
+        reopen(self.url, self.settings, self.identity, self.stop, self._opened)
+
+    def _opened(self, port: Any) -> None:
+        self.port = port
+        self.traffic.port_here = True
 
 
 def bridge(

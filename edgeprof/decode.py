@@ -75,7 +75,7 @@ class _Port:
             return True
         known = run is not None and (run.boot, run.run) == (boot, number)
         known = known and run is not None and run.t_begin is not None and run.group is not None
-        return known and state.last_closed != (boot, number)
+        return known and not state.is_over(boot, number)
 
     def stretch(self, headers: Headers, ends: npt.NDArray[np.int64], first: int, behind: int) -> None:
         """Decode frames that :meth:`runs_on` said yes to the first of; ``ends`` are the stream offsets behind each."""
@@ -133,9 +133,11 @@ class _Port:
             return False
         if frame.boot == state.boot and frame.seq < state.next_seq and frame.seq not in state.missing:
             return False
+        if frame.boot == state.old_boot and frame.seq in state.old_missing:
+            return False
         run = state.run
         known = run is not None and (run.boot, run.run) == name and run.t_begin is not None
-        return not known and state.last_closed != name
+        return not known and not state.is_over(*name)
 
     def release(self, begun: wire.Frame | None) -> None:
         """Decode what waited; ``begun`` is the frame that says when the run began."""

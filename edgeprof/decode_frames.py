@@ -62,7 +62,8 @@ class PortFrames:
                 return
             if self.first_time(piece.frame, piece.end):
                 state.frames += 1
-                self.frame(piece.frame, piece.end)
+                if piece.frame.boot == state.boot:  # else it came late, of the boot before
+                    self.frame(piece.frame, piece.end)
             else:
                 state.duplicates += 1
 
@@ -82,11 +83,16 @@ class PortFrames:
     def first_time(self, frame: wire.Frame, end: int) -> bool:
         """Tell whether this is the first copy of the frame, and keep count of the gaps."""
         state = self.state
+        if frame.boot == state.old_boot and frame.boot != state.boot and frame.seq in state.old_missing:
+            state.old_missing.remove(frame.seq)
+            state.lost -= 1
+            return True
         if frame.boot != state.boot:
             # What was sent before the capture began is no loss; what a reset board sent since its reset is.
             first = state.boot is None
             if not first:
                 self.reset(frame, end)
+            state.old_boot, state.old_missing = state.boot, state.missing
             state.boot, state.missing, state.hello = frame.boot, [], {}
             state.next_seq = frame.seq if first else 0
         if frame.seq < state.next_seq:
@@ -159,8 +165,8 @@ class PortFrames:
     def run_of(self, frame: wire.Frame) -> OpenRun | None:
         """Return the run that a frame belongs to, opening it if it is new."""
         state = self.state
-        if state.last_closed == (frame.boot, frame.run):
-            return None
+        if state.is_over(frame.boot, frame.run):
+            return None  # it came late, and its run's row is written
         run = state.run
         if run is None or (run.boot, run.run) != (frame.boot, frame.run):
             if run is not None:

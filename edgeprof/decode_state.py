@@ -38,6 +38,9 @@ class PortState:
     hello: dict[str, str] = field(default_factory=dict)
     run: OpenRun | None = None
     last_closed: tuple[int, int] | None = None
+    old_boot: int | None = None
+    old_missing: list[int] = field(default_factory=list)
+    """What had not come of the boot before this one, should it come late."""
     frames: int = 0
     duplicates: int = 0
     discarded: int = 0
@@ -48,6 +51,12 @@ class PortState:
     """What each adapter remembers."""
     prints: Prints = field(default_factory=Prints)
     """What was printed of which it is not known yet whether it is a generation."""
+
+    def is_over(self, boot: int, run: int) -> bool:
+        """Tell whether a run is the last one that was closed, or older: run numbers grow, and begin anew at 2^16."""
+        return (
+            self.last_closed is not None and self.last_closed[0] == boot and (self.last_closed[1] - run) % 65536 < 32768
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""

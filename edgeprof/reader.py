@@ -154,9 +154,10 @@ class Reader:
             thread.join(timeout=1.0)
         self.acknowledge()
         for line in self.lines.values():
-            line.writer.close()
             if line.port is not None and hasattr(line.port, "take"):
                 line.port.close()
+                self.heard(line, line.port)  # an outage that did not end is said at the end
+            line.writer.close()
 
     def _last(self, selector: selectors.BaseSelector) -> None:
         """Take what has come already when the end is asked for."""
@@ -226,14 +227,18 @@ class Reader:
         try:
             while not self.stop.is_set():
                 reads = port.take(IDLE_SECONDS)
-                for kind, start_ns, end_ns, detail in port.happened():
-                    self.note(line, kind, start_ns, detail, end_ns)
+                self.heard(line, port)
                 if reads and self.keep(line, reads):
                     port.acknowledge()
         except EOFError:
-            self.gone(line, "end of stream")
+            self.gone(line, "end of stream", kind="ended")
         except Exception as error:
             self.gone(line, str(error))
+
+    def heard(self, line: Line, port: Any) -> None:
+        """Journal what a port of messages says beside its bytes."""
+        for kind, start_ns, end_ns, detail in port.happened():
+            self.note(line, kind, start_ns, detail, end_ns)
 
     def keep(self, line: Line, reads: Sequence[tuple[bytes, int]]) -> bool:
         """Journal what reads returned; from here on it is acknowledged."""
@@ -250,7 +255,7 @@ class Reader:
         return True
 
     # -- ports that go and come ----------------------------------------------------------------------------
-    def gone(self, line: Line, reason: str) -> None:
+    def gone(self, line: Line, reason: str, kind: str = "disconnected") -> None:
         """Note that a port ended; look for it if it may come back."""
         if self.stop.is_set():
             return
@@ -258,7 +263,7 @@ class Reader:
         port, line.port, line.fd = line.port, None, None
         with contextlib.suppress(Exception):
             port.close()
-        self.note(line, "disconnected", line.lost_ns, reason)
+        self.note(line, kind, line.lost_ns, reason)
         self.acknowledge()
         if not line.reconnect:
             del self.lines[line.number]

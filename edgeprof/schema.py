@@ -164,7 +164,7 @@ meter      string -    device board: the board itself; else meter and its number
         _KEYS
         + """
 port     int32  -    host    index of the port
-kind     string -    derived gap, reset, disconnected, reconnect, overrun, mark, gpio edge, timeout, refused, said
+kind     string -    derived gap, reset, mark, gpio edge, refused, said; of the port: docs/capture.md lists them
 start    int64  ns   host    from the capture's begin
 end      int64  ns   host    null for a moment
 offset   int64  byte host    bytes of the port that came before, where the host noticed it

@@ -152,7 +152,7 @@ def test_two_ports_and_two_captures_must_be_named(tmp_path):
 
 def test_a_capture_without_wire_bytes(tmp_path):
     folder = make_capture(tmp_path / "data", "c", [stream()])
-    sealer.finish(folder, keep_wire=False)
+    sealer.finish(folder, keep_days=0)
     with pytest.raises(StorageError, match="did not keep its wire bytes"):
         open_replay(f"replay:{folder}")
     (tmp_path / "empty").mkdir()

@@ -105,7 +105,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made")
     segmented(out)
     tables = rows(out)
-    assert {name for name, found in tables.items() if found} >= set(TABLES) - {"power", "prompts", "vocab", "sections"}
+    assert {name for name, found in tables.items() if found} >= set(TABLES) - {
+        "power",
+        "prompts",
+        "vocab",
+        "sections",
+        "clock",
+    }
     assert {e["kind"] for e in tables["events"]} == {"gap", "mark", "timeout", "refused"}
     return out
 
