@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("orjson", reason="needs orjson, to compare with")
 sys.path.insert(0, str(Path(__file__).parent))
 import decode_speed
 

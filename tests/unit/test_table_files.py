@@ -137,7 +137,7 @@ def test_more_runs_than_a_small_number_names(tmp_path: Path, monkeypatch: pytest
                 batch.add("memory", GROUP, {"run_id": None, "ticks": np.array([-1], np.int64)})
             tables.take(batch)
         (entry,) = tables.finish()
-    table = pq.read_table(tmp_path / entry["path"])
+    table = pq.ParquetFile(tmp_path / entry["path"]).read()
     assert entry["rows"] == len(table)
     named = [(r, t) for r, t in zip(table["run_id"].to_pylist(), table["ticks"].to_pylist(), strict=True) if r]
     assert named == [(f"c/0-{i}", i) for i in range(40_000)]
@@ -161,7 +161,7 @@ def test_files_of_the_first_version_stay_readable(tmp_path: Path, whole: Path) -
     """What was written before, with one kind of column for all tables, reads the same and can be compacted."""
     expected = rows(whole)
     for path in whole.glob("capture=c/segment=*/**/power.parquet"):
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()
         pq.write_table(table.cast(arrow_schema("power")), path, compression="zstd", compression_level=3)
     assert rows(whole) == expected
     assert pa.types.is_string(edgeprof.open(whole).arrow("power").schema.field("meter").type)
