@@ -14,6 +14,8 @@ from edgeprof._version import __version__
 
 if TYPE_CHECKING:
     from edgeprof.budget import memory_budget
+    from edgeprof.claimed import claimed_rates
+    from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
     from edgeprof.metrics import measure
     from edgeprof.stage_profile import stage_shares
@@ -26,6 +28,7 @@ __all__ = [
     "__version__",
     "claimed_rates",
     "compare",
+    "fit_clock",
     "measure",
     "memory_budget",
     "open",
@@ -40,6 +43,7 @@ _LAZY = {
     "claimed_rates": ("edgeprof.claimed", "claimed_rates"),
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),
+    "fit_clock": ("edgeprof.clock", "fit_clock"),
     "measure": ("edgeprof.metrics", "measure"),
     "memory_budget": ("edgeprof.budget", "memory_budget"),
     "stage_shares": ("edgeprof.stage_profile", "stage_shares"),
