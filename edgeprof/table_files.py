@@ -8,6 +8,7 @@ because a segment without a manifest does not exist.
 from __future__ import annotations
 
 import base64
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,15 @@ class TableFiles:
         self._writers: dict[tuple[str, Group], pq.ParquetWriter] = {}
         self._lengths: dict[tuple[str, Group], int] = {}
         self._rows: dict[tuple[str, Group], int] = {}
+        # Compressing one row group takes as long as decoding the next two, and needs no lock of Python's.
+        self._hand = ThreadPoolExecutor(1)
+        self._at_work: Future[None] | None = None
 
     def __enter__(self) -> TableFiles:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._hand.shutdown()
         for writer in self._writers.values():
             writer.close()
 
@@ -76,6 +81,7 @@ class TableFiles:
         for (name, group), tables in self._waiting.items():
             if (name, group) in self._writers and any(len(t) for t in tables):
                 self._write((name, group), tables)
+        self._wait()
         entries = []
         for key in sorted(self._waiting):
             name, group = key
@@ -89,16 +95,27 @@ class TableFiles:
         return entries
 
     def _write(self, key: tuple[str, Group], tables: list[pa.Table]) -> None:
-        # In one piece: how rows came must not show in where a page ends.
-        table = _canonical(pa.concat_tables(tables).combine_chunks())
         if key not in self._writers:
             name, group = key
             path = table_path(self.folder, name, group)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writers[key] = _writer(path, name)
             self._rows[key] = 0
-        self._writers[key].write_table(table, row_group_size=len(table))
-        self._rows[key] += len(table)
+        self._rows[key] += sum(map(len, tables))
+        self._wait()  # so two row groups are in memory, and no more
+        self._at_work = self._hand.submit(_write_group, self._writers[key], pa.concat_tables(tables))
+
+    def _wait(self) -> None:
+        """Wait for the row group that is being written; what went wrong with it is raised here."""
+        if self._at_work is not None:
+            work, self._at_work = self._at_work, None
+            work.result()
+
+
+def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
+    # In one piece: how rows came must not show in where a page ends.
+    table = _canonical(rows.combine_chunks())
+    writer.write_table(table, row_group_size=len(table))
 
 
 def _canonical(table: pa.Table) -> pa.Table:

@@ -30,11 +30,11 @@ def test_the_independent_decoder() -> None:
 
 
 @pytest.mark.slow
-def test_fifty_kills_lose_nothing() -> None:
-    done = run(50, 20)
-    assert sum(done["kills"].values()) >= 50
+def test_eighty_kills_lose_nothing() -> None:
+    done = run(80, 20)
+    assert sum(done["kills"].values()) >= 80
     assert done["kills"]["reader"] >= 5
     assert done["kills"]["sealer"] >= 25
-    assert done["in_the_middle_of_a_segment"] >= 3
+    assert done["in_the_middle_of_a_segment"] >= 1  # it is some twelfth of them
     assert done["segments"] >= 30
     assert done["passes_compared"] > 10_000

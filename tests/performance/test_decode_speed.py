@@ -1,4 +1,4 @@
-"""Decoding and sealing keep up: ratios to what others take for the same, all in CPU time, in the same run."""
+"""Decoding and sealing keep up: ratios to what others take for the same, in the same run."""
 
 import sys
 from pathlib import Path
@@ -21,5 +21,5 @@ def test_decoding_is_many_times_faster_than_reading_json():
 @pytest.mark.performance
 def test_sealing_takes_little_more_than_writing_parquet():
     figures = decode_speed.sealing()
-    # Eight columns beside two, and decoding: it was 0.57 to 0.6 where this was written.
-    assert figures["seal_over_bare_parquet"] >= 0.5, figures
+    # Eight columns beside two, and decoding: 30 M rows a second where a bare writer takes 46 M.
+    assert figures["seal_over_bare_parquet"] >= 0.65, figures
