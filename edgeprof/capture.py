@@ -31,13 +31,12 @@ from edgeprof.layout import CAPTURE_JSON, write_json
 from edgeprof.line_conversation import LineConversation, LineDriver
 from edgeprof.reader import REQUEST
 from edgeprof.schema import FORMAT_VERSION
+from edgeprof.sealer_process import SealerProcess
 from edgeprof.transports import PortSettings, redact
 
 __all__ = ["CaptureResult", "Progress", "Source", "capture"]
 
-RESTART_SECONDS = 30.0
 END_SECONDS = 60.0
-SEAL_SECONDS = 600.0
 _CAPTURE_ID = re.compile(r"[\w.+=,@-]{1,120}", re.ASCII)
 
 
@@ -132,46 +131,6 @@ def prepare(
     return folder
 
 
-class _Sealer:
-    """The sealer process; it may be started again, for it only reads the journal."""
-
-    def __init__(self, folder: Path, every: float, keep_wire: str) -> None:
-        program = [sys.executable, "-m", "edgeprof.sealer", str(folder)]
-        self.command = [*program, "--every", str(every), "--keep-wire", keep_wire]
-        self.pause = 0.25
-        self.start()
-
-    def start(self) -> None:
-        self.again = time.monotonic() + self.pause
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-
-    def keep_alive(self) -> None:
-        """Start it again if it died; less often each time, for a full disk stays full for a while."""
-        if self.process.poll() is not None and time.monotonic() >= self.again:
-            self.process.communicate()
-            self.pause = min(2 * self.pause, RESTART_SECONDS)
-            self.start()
-
-    def finish(self) -> None:
-        """Let it seal the rest."""
-        if self.process.poll() is not None:
-            self.process.communicate()
-            self.start()
-        try:
-            _, said = self.process.communicate(timeout=SEAL_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            said = b"it did not end in time"
-            self.process.wait()
-        if self.process.returncode:
-            raise StorageError(
-                f"The sealer failed: {said.decode(errors='replace').strip() or self.process.returncode}. The wire "
-                "bytes are whole in the journal, and `edgeprof recover` makes tables of them."
-            )
-
-
 def capture(
     sources: Sequence[Source], out: Path, jobs: Sequence[Job] = (), *, capture_id: str | None = None,
     host_label: str | None = None, seconds: float | None = None, idle_seconds: float = 60.0, seal_every: float = 600.0,
@@ -230,7 +189,7 @@ def capture(
         [sys.executable, "-m", "edgeprof.reader", str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    sealer = _Sealer(folder, seal_every, keep_wire)
+    sealer = SealerProcess(folder, seal_every, keep_wire)
     assert reader.stdin is not None and reader.stdout is not None
     pipe = reader.stdin
 
@@ -265,7 +224,7 @@ def capture(
             talk.tail.close()
         sealer.finish()
     if error is not None:
-        if isinstance(error, DeviceError):
+        if not isinstance(error, StorageError):
             _drop_if_empty(folder)
         raise error
     outcomes = {s.name: t.outcome for s, t in zip(sources, talks, strict=True) if t.outcome is not None}
@@ -328,7 +287,7 @@ def _messages(lines: queue.Queue[str | None]) -> Iterator[str | None]:
 
 
 def _follow(
-    reader: subprocess.Popen[bytes], sealer: _Sealer, talks: list[Conversation],
+    reader: subprocess.Popen[bytes], sealer: SealerProcess, talks: list[Conversation],
     opened: Sequence[Callable[[], None] | None], seconds: float | None,
     on_progress: Callable[[list[Progress]], None] | None, idle_seconds: float,
 ) -> EdgeprofError | None:  # fmt: skip
@@ -349,8 +308,9 @@ def _follow(
                 return DeviceError(f"The reader process ended (code {reader.returncode}); what it read is kept.")
             word, _, rest = line.partition(" ")
             if word == "error":
+                kinds = (StorageError, UsageError)
                 code = reader.wait()
-                return StorageError(rest) if code == StorageError.exit_code else DeviceError(rest)
+                return next((kind(rest) for kind in kinds if kind.exit_code == code), DeviceError(rest))
             port = int(rest.split(" ", 1)[0])
             if word == "opened":
                 talks[port].start()

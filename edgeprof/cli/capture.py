@@ -90,6 +90,9 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--{name.replace('_', '-')} must be from {low:,} to {high:,}, not {value:,}.")
     if args.protocol and (args.prompt or args.prompts or args.eval):
         raise UsageError("--prompt and --eval speak edgeprof's own protocol, --protocol another one: take one of them.")
+    asks = bool(args.prompt or args.prompts or args.eval or args.protocol)
+    if asks and any(url.startswith("replay:") for url in args.url):
+        raise UsageError("What is replayed answers no question: leave out --prompt, --eval and --protocol.")
     for tag in args.tag:
         if "=" not in tag:
             raise UsageError(f"--tag takes NAME=VALUE, not {tag!r}.")

@@ -18,8 +18,7 @@ import pytest
 from capturing import DEADLINE, running, wait_for
 
 import edgeprof
-from edgeprof import capture as capture_module
-from edgeprof import driver, sealer
+from edgeprof import driver, sealer, sealer_process
 from edgeprof.capture import Source, capture, prepare
 from edgeprof.care import recover, verify
 from edgeprof.driver import Evaluation, Generation
@@ -394,8 +393,8 @@ def test_messages_of_the_reader_do_not_hold_it_up(tmp_path: Path, board: Any) ->
 
 def test_restarting_the_sealer_takes_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(capture_module.time, "monotonic", lambda: now[0])
-    one = capture_module._Sealer.__new__(capture_module._Sealer)
+    monkeypatch.setattr(sealer_process.time, "monotonic", lambda: now[0])
+    one = sealer_process.SealerProcess.__new__(sealer_process.SealerProcess)
     one.command, one.pause = [sys.executable, "-c", ""], 0.25
     one.start()
     starts = []
@@ -420,7 +419,7 @@ def test_a_sealer_that_is_dead_at_the_end_is_started_once_more(tmp_path: Path) -
         "p.write_text('x' * (n + 1)); sys.exit('first' if n == 0 else int(sys.argv[2]))"
     )
     for code, name in ((0, "good"), (5, "bad")):
-        one = capture_module._Sealer.__new__(capture_module._Sealer)
+        one = sealer_process.SealerProcess.__new__(sealer_process.SealerProcess)
         one.command, one.pause = [sys.executable, "-c", program, str(tmp_path / name), str(code)], 30.0
         one.start()
         one.process.wait()

@@ -73,6 +73,8 @@ def test_windows_that_are_too_short_are_no_result(tmp_path: Path, capsys: Any) -
 
 def test_one_driver_a_port(tmp_path: Path, capsys: Any) -> None:
     assert run(capsys, "/dev/null", tmp_path / "data", "--prompt", "x")[0] == 3
+    assert main(["capture", "replay:x", "--out", str(tmp_path / "data"), "--prompt", "x"]) == 3
+    assert "answers no question" in capsys.readouterr().err
     assert main(["capture", "/dev/null", "--out", str(tmp_path / "data"), "--inferences", "5"]) == 3
     assert run(capsys, "/dev/null", tmp_path / "data", "--input", str(tmp_path / "none"))[0] == 5
     with pytest.raises(UsageError, match="a port has one driver"):

@@ -1,0 +1,56 @@
+"""The sealer as its capture sees it: a process that may die and is started again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from edgeprof.errors import StorageError
+
+__all__ = ["SealerProcess"]
+
+RESTART_SECONDS = 30.0
+SEAL_SECONDS = 600.0
+
+
+class SealerProcess:
+    """The sealer process; it may be started again, for it only reads the journal."""
+
+    def __init__(self, folder: Path, every: float, keep_wire: str) -> None:
+        program = [sys.executable, "-m", "edgeprof.sealer", str(folder)]
+        self.command = [*program, "--every", str(every), "--keep-wire", keep_wire]
+        self.pause = 0.25
+        self.start()
+
+    def start(self) -> None:
+        """Start it."""
+        self.again = time.monotonic() + self.pause
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+
+    def keep_alive(self) -> None:
+        """Start it again if it died; less often each time, for a full disk stays full for a while."""
+        if self.process.poll() is not None and time.monotonic() >= self.again:
+            self.process.communicate()
+            self.pause = min(2 * self.pause, RESTART_SECONDS)
+            self.start()
+
+    def finish(self) -> None:
+        """Let it seal the rest."""
+        if self.process.poll() is not None:
+            self.process.communicate()
+            self.start()
+        try:
+            _, said = self.process.communicate(timeout=SEAL_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            said = b"it did not end in time"
+            self.process.wait()
+        if self.process.returncode:
+            raise StorageError(
+                f"The sealer failed: {said.decode(errors='replace').strip() or self.process.returncode}. The wire "
+                "bytes are whole in the journal, and `edgeprof recover` makes tables of them."
+            )
