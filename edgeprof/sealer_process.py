@@ -50,7 +50,6 @@ class SealerProcess:
             said = b"it did not end in time"
             self.process.wait()
         if self.process.returncode:
-            raise StorageError(
-                f"The sealer failed: {said.decode(errors='replace').strip() or self.process.returncode}. The wire "
-                "bytes are whole in the journal, and `edgeprof recover` makes tables of them."
-            )
+            text = said.decode(errors="replace").strip().rstrip(".") or str(self.process.returncode)
+            cure = "The wire bytes are whole in the journal, and `edgeprof recover` makes tables of them."
+            raise StorageError(f"The sealer failed: {text}." + ("" if "edgeprof recover" in text else f" {cure}"))

@@ -200,7 +200,7 @@ def either(request: pytest.FixtureRequest) -> tuple[Path, Seen]:
 def test_the_capture_ends_well_and_its_live_line_is_harmless(either: tuple[Path, Seen]) -> None:
     folder, seen = either
     assert seen.code == 0, seen.text
-    assert "passes/s" in seen.text, "there was no live line"
+    assert "tok/s" in seen.text, "there was no live line"
     assert "port�[31m" in seen.text, "the live line does not name the port"
     harmless(seen.text)
     assert verify(folder / "data") == []
