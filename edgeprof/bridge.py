@@ -1,12 +1,14 @@
 """A serial board on an MQTT broker: what it sends is published, and requests to it are written to its port.
 
-Nothing is decoded and no byte is changed: the payloads, one after the other, are the bytes that came.
+Nothing is decoded and no byte is changed: the payloads, one after the other, are the bytes that came, and where the
+port was away a few that are neither frame nor text.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from serial.tools import list_ports
 from edgeprof.errors import UsageError
 from edgeprof.mqtt import MqttPort
 from edgeprof.mqtt_address import parse
-from edgeprof.reconnect import identify, reopen
+from edgeprof.reconnect import identify, may_return, reopen
 from edgeprof.transports import PortSettings, is_device, open_port, redact
 from edgeprof.wire import MAX_ENCODED
 
@@ -152,7 +154,10 @@ class _Board:
         self.close()
         self.traffic.port_here = False
         self.traffic.port_lost += 1
-        reopen(self.url, self.settings, self.identity, self.stop, self._opened)
+        if may_return(self.url):
+            reopen(self.url, self.settings, self.identity, self.stop, self._opened)
+        else:
+            self.stop.wait()
 
     def _opened(self, port: Any) -> None:
         self.port = port
@@ -214,6 +219,14 @@ def bridge(
     return traffic
 
 
+def _gap() -> bytes:
+    """Return a byte that is neither frame nor text, so that nothing goes on from before a gap to behind it.
+
+    It is told apart from others, for a frame that comes twice is taken for a repetition.
+    """
+    return b"\0\1" + secrets.token_hex(4).encode() + b"\0"
+
+
 def _publish(board: _Board, link: MqttPort, traffic: Traffic, stop: threading.Event) -> None:
     """Read the board and hand payloads to the broker's side, until told to stop."""
     cutter = Cutter()
@@ -224,8 +237,12 @@ def _publish(board: _Board, link: MqttPort, traffic: Traffic, stop: threading.Ev
                 traffic.lost += 1
                 traffic.lost_bytes += len(payload)
 
+    lost = 0
     while not stop.is_set():
         data = board.read()
+        if traffic.port_lost > lost:
+            lost = traffic.port_lost
+            hand_over([*cutter.finish(), _gap()])
         traffic.read_bytes += len(data)
         hand_over(cutter.feed(data, time.monotonic()))
     hand_over(cutter.finish())

@@ -29,6 +29,7 @@ from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageErro
 from edgeprof.keepwire import kept_days
 from edgeprof.layout import CAPTURE_JSON, write_json
 from edgeprof.line_conversation import LineConversation, LineDriver
+from edgeprof.open_files import raise_limit
 from edgeprof.reader import REQUEST
 from edgeprof.schema import FORMAT_VERSION
 from edgeprof.sealer_process import SealerProcess
@@ -183,8 +184,10 @@ def capture(
             "Prompts and evaluation texts are asked for in edgeprof's own protocol, and a port has one driver: leave "
             "them out, or the other protocol."
         )
+    raise_limit()
     name = capture_id or new_capture_id()
-    folder = prepare(out, sources, jobs, host_label=host_label, capture_id=name, extra=header or {})
+    extra = {"keep_wire": keep_wire} | (header or {})
+    folder = prepare(out, sources, jobs, host_label=host_label, capture_id=name, extra=extra)
     reader = subprocess.Popen(
         [sys.executable, "-m", "edgeprof.reader", str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
@@ -324,8 +327,8 @@ def _follow(
             elif word == "back":
                 away.pop(port, None)
                 talks[port].back()
-            elif word == "closed":
-                talks[port].gone(rest.partition(" ")[2])
+            elif word in ("closed", "failed"):
+                talks[port].gone(rest.partition(" ")[2], broken=word == "failed")
         for port in [port for port in fresh if talks[port].due]:
             talks[port].pump()
             fresh.discard(port)

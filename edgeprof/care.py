@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from edgeprof.errors import EdgeprofError, StorageError
+from edgeprof.keepwire import kept_days
 from edgeprof.layout import CAPTURE_JSON, file_sha256, segment_folder
 from edgeprof.seal import load_capture, load_manifests
 from edgeprof.sealer import finish, hold
@@ -153,6 +154,6 @@ def recover(path: str | Path) -> list[Path]:
         if manifests and manifests[-1]["final"]:
             continue
         with hold(capture, "reader"), hold(capture, "sealer"):
-            finish(capture)
+            finish(capture, keep_days=kept_days(str(load_capture(capture).get("keep_wire", "all"))))
         closed.append(capture)
     return closed

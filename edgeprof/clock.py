@@ -23,6 +23,7 @@ WINDOW_NS = 30_000_000_000
 WANDER_PPM = 1.0
 """A clock is said to wander where the windows' minima leave the line by more than this, over a window."""
 MOST_OFF = 0.1
+LONGEST_SECONDS = 1e9
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -45,7 +46,7 @@ class ClockFit:
         short capture) stays; where the clock wanders, how far a window's minimum is from the line through its
         neighbours. The smallest delay of the way is not in it, for one-way stamps do not show it.
     n_points
-        Arrivals that it rests on.
+        Arrivals that it was made of: of a capture those that matter to a fit.
     span_s
         From the first to the last, in seconds.
     """
@@ -117,7 +118,8 @@ def hull_points(ticks: Int, host_ns: Int) -> npt.NDArray[np.intp]:
     Returns
     -------
     numpy.ndarray of int
-        Some ten indices a window, of which both the hull of all points and each window's minimum can be made.
+        Some ten indices a window, of which the hull of all points can be made exactly, and nearly the minima of
+        windows that lie otherwise.
     """
     if not len(ticks):
         return np.zeros(0, np.intp)
@@ -145,16 +147,16 @@ def fit_clock(ticks: Int, host_ns: Int, tick_hz: float) -> ClockFit | None:
     Returns
     -------
     ClockFit or None
-        None where there is nothing to fit: fewer than three arrivals, less than a second, or a rate that is not the
+        None where there is nothing to fit: fewer than two arrivals, less than a second, or a rate that is not the
         one that was said (off by a tenth or more).
     """
-    if len(ticks) < 3 or tick_hz <= 0:
+    if len(ticks) < 2 or not 0 < tick_hz < np.inf:
         return None
     order = np.argsort(ticks, kind="stable")
     ticks, host_ns = ticks[order], host_ns[order]
     x = (ticks - ticks[0]).astype(np.float64)
-    span = float(x[-1] / tick_hz)
-    if span < 1.0:
+    span = float(x[-1]) / tick_hz
+    if not 1.0 <= span < LONGEST_SECONDS:  # a device may claim any rate
         return None
     # Against the nominal line, so that what is left are microseconds and no digit of a float is wasted.
     nominal = x * (1e9 / tick_hz)

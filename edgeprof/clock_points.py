@@ -42,8 +42,9 @@ def sent_at(block: Block, *, tokens: bool) -> npt.NDArray[np.int64]:
     t0 = np.where(block.t0 < TICKS_MAX, block.t0, 0).astype(np.float64)
     if tokens:
         records = np.frombuffer(b"".join(block.bodies), TOKEN)
-        last = records[np.cumsum(block.n) - 1]
-        units = last["start"].astype(np.float64) + last["ticks"]
+        units = np.zeros(len(block.n))  # a frame of no records was sent at t0 at the earliest
+        last = records[np.cumsum(block.n)[block.n > 0] - 1]
+        units[block.n > 0] = last["start"].astype(np.float64) + last["ticks"]
     else:
         units = block.n.astype(np.float64)
     scale = np.maximum(block.dt, 1)
@@ -101,7 +102,10 @@ def fits(batches: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     said, worst = [], None
     for (port, boot, hz), parts in sorted(found.items()):
         ticks, ns = (np.concatenate([np.asarray(part, np.int64) for part in c]) for c in zip(*parts, strict=True))
-        fit = fit_clock(ticks, ns, hz)
+        try:
+            fit = fit_clock(ticks, ns, hz)
+        except (ArithmeticError, ValueError):  # whatever a device says of its clock, its capture can be closed
+            fit = None
         if fit is None:
             continue
         entry = {"port": port, "boot": boot, "tick_hz": hz} | asdict(fit)

@@ -104,12 +104,12 @@ class Conversation:
         else:
             self._go(None)
 
-    def gone(self, reason: str) -> None:
-        """The port will not come back, or not soon enough."""
+    def gone(self, reason: str, *, broken: bool = False) -> None:
+        """The port will not come back, or not soon enough; ``broken`` if that is a failure of one that only listens."""
         self.progress.away = True
         if not self.over:
             self.pump()
-        if not self.over:
+        if not self.over or broken:
             self.fail(f"{self.progress.name} went away: {reason}")
 
     def fail(self, reason: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeprof import wire
+from edgeprof.errors import DeviceError
 from edgeprof.line_errors import line_errors, what_grew
 from edgeprof.signs import Sign, printable_share, read_signs
 from edgeprof.transports import PortSettings, is_device, open_port, selectable
@@ -61,7 +62,7 @@ class Diagnosis:
         return bool(self.signs) and self.signs[0].usable
 
 
-def probes(seconds: float) -> list[tuple[str, bytes, float]]:
+def _probes(seconds: float) -> list[tuple[str, bytes, float]]:
     """Return what is said to a port: (in words, bytes, how long to listen)."""
     hello = wire.hello_request(1 + secrets.randbelow(0xFFFE))
     return [
@@ -102,7 +103,13 @@ def examine(
         tries += [replace(settings, baudrate=baud) for baud in bauds if baud != settings.baudrate]
     steps: list[Step] = []
     for number, one in enumerate(tries):
-        with contextlib.closing(open_port(url, one)) as port:
+        try:
+            port = open_port(url, one)
+        except DeviceError:
+            if not number:
+                raise
+            continue  # this setting is one that the driver refuses
+        with contextlib.closing(port):
             here = _converse(port, one, seconds if number == 0 else seconds / 3, on_step)
         steps += here
         if one.dtr and not settings.dtr and any(step.received for step in steps[: -len(here)]):
@@ -115,7 +122,7 @@ def examine(
 def _converse(port: Any, settings: PortSettings, seconds: float, on_step: Callable[[Step], None] | None) -> list[Step]:
     steps: list[Step] = []
     fd = selectable(port)
-    todo = probes(seconds)
+    todo = _probes(seconds)
     while todo:
         asked, sent, wait = todo.pop(0)
         before = line_errors(fd) if fd is not None else None

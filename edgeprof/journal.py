@@ -18,10 +18,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from edgeprof.layout import sync
+
 __all__ = [
     "PortWriter",
     "Tail",
     "append_event",
+    "events_path",
     "indexed_end",
     "pieces",
     "read_events",
@@ -67,10 +70,12 @@ class PortWriter:
     def __init__(self, capture: Path, port: int, *, piece_bytes: int = 64 << 20, piece_seconds: float = 600.0) -> None:
         self._dir = port_dir(capture, port)
         self._dir.mkdir(parents=True, exist_ok=True)
-        self._piece_bytes, self._piece_ns = piece_bytes, int(piece_seconds * 1e9)
+        # Not all ports at the same time: those of a capture began together.
+        self._piece_bytes, self._piece_ns = piece_bytes, int(piece_seconds * 1e9 * (1 + port % 64 / 640))
         self.offset = stream_end(capture, port)
         self._wire, self._idx = -1, -1
         self._unsynced = False
+        self._full: list[tuple[int, int]] = []
         self._open()
 
     def _open(self) -> None:
@@ -79,6 +84,7 @@ class PortWriter:
         self._wire = os.open(name.with_suffix(".wire"), flags, 0o644)
         self._idx = os.open(name.with_suffix(".idx"), flags, 0o644)
         self._piece_start, self._piece_began = self.offset, time.monotonic_ns()
+        self._named = False
 
     def append(self, data: bytes, t_ns: int) -> None:
         """Append what one read returned; else as :meth:`extend`."""
@@ -101,23 +107,36 @@ class PortWriter:
             written = os.write(self._wire, view)
             self.offset += written
             view = view[written:]
-        os.write(self._idx, entries)
+        while entries:
+            del entries[: os.write(self._idx, entries)]
         self._unsynced = True
         last_ns = reads[-1][1]
         if self.offset - self._piece_start >= self._piece_bytes or last_ns - self._piece_began >= self._piece_ns:
-            self.close()
+            self._full.append((self._wire, self._idx))  # whoever syncs closes them: it may take a while
             self._open()
 
     def sync(self) -> None:
         """Ask the disk to keep what was written since the last time; safe to call from another thread."""
         if self._unsynced:
             self._unsynced = False
-            with contextlib.suppress(OSError):  # a piece that was closed meanwhile was synced when it was closed
-                os.fsync(self._wire)
+            for fd in (self._wire, self._idx):
+                with contextlib.suppress(OSError):  # a piece that was closed meanwhile was synced when it was closed
+                    os.fsync(fd)
+        while self._full:
+            with contextlib.suppress(IndexError):  # another thread took the last one
+                self._finish(*self._full.pop(0))
+        if not self._named:  # a new piece's name is kept as well
+            self._named = True
+            sync(self._dir)
 
     def close(self) -> None:
         """Sync and close."""
-        for fd in (self._wire, self._idx):
+        self.sync()
+        self._finish(self._wire, self._idx)
+
+    @staticmethod
+    def _finish(*fds: int) -> None:
+        for fd in fds:
             with contextlib.suppress(OSError):
                 os.fsync(fd)
             os.close(fd)
@@ -188,7 +207,9 @@ class Tail:
 
     def _next(self) -> bool:
         """Open the piece that begins where the last one ended; tell whether there is one."""
-        found = pieces(self._capture, self._port)
+        found: list[tuple[int, Path]] = []
+        with contextlib.suppress(OSError):
+            found = pieces(self._capture, self._port)
         starts = dict(found)
         if found and found[0][0] > self.offset:  # sealed and removed before it was seen here
             self.offset = found[0][0]
@@ -220,18 +241,23 @@ def indexed_end(capture: Path, port: int) -> int:
     return 0
 
 
-def append_event(capture: Path, event: dict[str, Any]) -> None:
-    """Append one line to the capture's own log of what the host noticed."""
-    path = capture / "journal" / "events.jsonl"
-    with path.open("a", encoding="utf-8") as file:
+def events_path(capture: Path) -> Path:
+    """Return the capture's own log of what the host noticed."""
+    return capture / "journal" / "events.jsonl"
+
+
+def append_event(capture: Path, event: dict[str, Any], *, durable: bool = True) -> None:
+    """Append one line to the log of what the host noticed; ``durable`` waits until the disk has it."""
+    with events_path(capture).open("a", encoding="utf-8") as file:
         file.write(json.dumps(event, sort_keys=True) + "\n")
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def read_events(capture: Path) -> list[dict[str, Any]]:
     """Return the lines of :func:`append_event`; a torn last line is left out."""
-    path = capture / "journal" / "events.jsonl"
+    path = events_path(capture)
     if not path.exists():
         return []
     events = []

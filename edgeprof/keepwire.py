@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +14,7 @@ from edgeprof.errors import UsageError
 from edgeprof.layout import MANIFEST, segment_folder, write_json
 from edgeprof.transports import PortSettings
 
-__all__ = ["bytes_per_second", "drop_old_wire", "forecast", "kept_days"]
+__all__ = ["DAY_SECONDS", "bytes_per_second", "drop_old_wire", "forecast", "kept_days"]
 
 DAY_SECONDS = 86400.0
 
@@ -54,7 +56,7 @@ def drop_old_wire(capture: Path, manifests: list[dict[str, Any]], days: float, n
     capture
         The capture's folder, whose sealer's lock the caller holds.
     manifests
-        As of :func:`edgeprof.seal.load_manifests`; changed.
+        As of :func:`edgeprof.seal.load_manifests`; their ranges are changed.
     days
         How long they stay.
     now
@@ -63,11 +65,14 @@ def drop_old_wire(capture: Path, manifests: list[dict[str, Any]], days: float, n
     limit, dropped = (time.time() if now is None else now) - days * DAY_SECONDS, 0
     for manifest in manifests:
         folder = capture / segment_folder(manifest["segment"], manifest.get("generation", 0))
-        if (folder / MANIFEST).stat().st_mtime > limit:
+        sealed = (folder / MANIFEST).stat().st_mtime
+        if sealed > limit:
             continue
         if any("wire" in span for span in manifest["ranges"]):
             manifest["ranges"] = [{k: span[k] for k in ("port", "start", "end")} for span in manifest["ranges"]]
-            write_json(folder / MANIFEST, manifest)
+            stored = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            write_json(folder / MANIFEST, stored | {"ranges": manifest["ranges"]})
+            os.utime(folder / MANIFEST, (sealed, sealed))  # so that a death before the next line is made good next time
             dropped += 1
         for path in folder.glob("wire-*"):
             path.unlink(missing_ok=True)

@@ -14,6 +14,9 @@ from edgeprof.mlperf_lines import Answer
 
 __all__ = ["LineConversation", "LineDriver", "LineTalk"]
 
+LONGEST_ANSWER = 10.0
+"""So many times a line's time an answer may take in all."""
+
 LineTalk = Generator[Command, list[str] | None, Any]
 
 
@@ -39,6 +42,7 @@ class LineConversation(Conversation):
         self.command: Command | None = None
         self.answer = Answer()
         self.came = 0
+        self.latest = 0.0
 
     @property
     def over(self) -> bool:
@@ -57,7 +61,7 @@ class LineConversation(Conversation):
 
     def tick(self) -> None:
         """Give up what takes too long."""
-        if self.command is not None and time.monotonic() >= self.deadline:
+        if self.command is not None and time.monotonic() >= min(self.deadline, self.latest):
             self._answered(None)
 
     def fail(self, reason: str) -> None:
@@ -89,5 +93,7 @@ class LineConversation(Conversation):
             self.fail(str(error))
         else:
             self.deadline = time.monotonic() + self.command.seconds
+            # A device that prints other lines for ever does not answer either.
+            self.latest = time.monotonic() + LONGEST_ANSWER * self.command.seconds
             if self.command.data:
                 self.send(self.port, self.command.data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import select
+import selectors
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from edgeprof.mqtt_client import (
     new_client,
     refused,
     unreachable,
+    wait_for,
 )
 
 if TYPE_CHECKING:
@@ -170,12 +171,12 @@ class MqttPort:
             return
         if hidden_bytes(sock):
             seconds = 0.0
-        readable, writable, _ = select.select([sock, self._woken], [sock] if client.want_write() else [], [], seconds)
-        if self._woken in readable:
+        ready = wait_for({sock: client.want_write(), self._woken: False}, seconds)
+        if self._woken in ready:
             self._drain()
-        if sock in readable or hidden_bytes(sock):
+        if ready.get(sock, 0) & selectors.EVENT_READ or hidden_bytes(sock):
             client.loop_read()
-        if sock in writable:
+        if ready.get(sock, 0) & selectors.EVENT_WRITE:
             client.loop_write()
         client.loop_misc()
 
@@ -185,7 +186,7 @@ class MqttPort:
             self.outbox.sent(self._client.publish(self.speak, data, qos=1).mid, data)
 
     def _sleep(self, seconds: float) -> None:
-        if select.select([self._woken], [], [], seconds)[0]:
+        if wait_for({self._woken: False}, seconds):
             self._drain()
             time.sleep(min(seconds, 0.01))
 

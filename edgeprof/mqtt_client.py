@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgeprof.errors import UsageError
@@ -23,6 +24,7 @@ __all__ = [
     "paho_client",
     "refused",
     "unreachable",
+    "wait_for",
 ]
 
 CONNECT_SECONDS = 5.0
@@ -97,9 +99,17 @@ def forget_session(address: Address, client_id: str) -> None:
         client.connect(address.host, address.port, KEEPALIVE_SECONDS)
         end = time.monotonic() + FORGET_SECONDS
         while not client.is_connected() and time.monotonic() < end and (sock := client.socket()) is not None:
-            if hidden_bytes(sock) or select.select([sock], [], [], 0.05)[0]:
+            if hidden_bytes(sock) or wait_for({sock: False}, 0.05):
                 client.loop_read()
     client.disconnect()
+
+
+def wait_for(sockets: Mapping[Any, bool], seconds: float) -> dict[Any, int]:
+    """Wait until a socket can be read, or written where that is asked; return what each is ready for."""
+    with selectors.DefaultSelector() as selector:
+        for sock, writing in sockets.items():
+            selector.register(sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0))
+        return {key.fileobj: events for key, events in selector.select(max(seconds, 0.0))}
 
 
 def hidden_bytes(sock: Any) -> int:

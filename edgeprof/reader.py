@@ -3,7 +3,8 @@
 ``python -m edgeprof.reader CAPTURE`` takes one line of JSON on standard input (``{"ports": [{"url": …,
 "settings": {…}, "reconnect": false}], …}``), then requests to write: ``<port u16><length u16>`` and the bytes. It says
 on standard output, a line each: ``opened PORT``, ``read PORT OFFSET`` (bytes up to OFFSET are in the journal),
-``lost PORT REASON`` (it is being looked for), ``back PORT``, ``closed PORT REASON``. It ends when its standard input
+``lost PORT REASON`` (it is being looked for), ``back PORT``, ``closed PORT REASON`` (it ended), ``failed PORT REASON``
+(it cannot be read on). It ends when its standard input
 ends, on SIGTERM or SIGINT, or when the last port is gone for good.
 
 It imports no numpy, decodes nothing and syncs in a thread, so that nothing stands between a byte and the disk.
@@ -11,7 +12,10 @@ It imports no numpy, decodes nothing and syncs in a thread, so that nothing stan
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import errno
+import itertools
 import json
 import os
 import queue
@@ -29,10 +33,12 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError
-from edgeprof.journal import PortWriter, append_event
+from edgeprof.journal import PortWriter, append_event, events_path
+from edgeprof.layout import sync
 from edgeprof.line_errors import line_errors, what_grew
+from edgeprof.open_files import raise_limit
 from edgeprof.reconnect import Identity, identify, may_return, reopen
-from edgeprof.transports import PortSettings, is_device, open_port, selectable
+from edgeprof.transports import WRITE_SECONDS, PortSettings, is_device, open_port, selectable, write_all
 
 __all__ = ["REQUEST", "main"]
 
@@ -44,6 +50,10 @@ ACK_SECONDS = 0.005
 ACKS_AT_ONCE = 64
 """So many lines are less than what a pipe takes whole or not at all."""
 SYNC_SECONDS = 1.0
+OVERRUN_SECONDS = 60
+"""What the driver lost is noted as often: a line that is noisy for a week is not a million rows."""
+END_SECONDS, CLOSE_SECONDS = 1.0, 20.0
+END = "end of stream"
 IDLE_SECONDS = 0.05
 # Many slow ports would wake the loop for a few bytes each time. Beyond so many small reads a second it rests between
 # rounds, which makes the host's times coarser by as much.
@@ -76,8 +86,11 @@ class Reader:
         self.lines: dict[int, Line] = {}
         self.returned: queue.SimpleQueue[tuple[Line, Any]] = queue.SimpleQueue()
         self.unsaid: set[int] = set()
+        self.words: collections.deque[str] = collections.deque()
         self.reads = 0
         self.read_bytes = 0
+        self.noted = False
+        self.leaving: list[threading.Thread] = []
         limits = {k: config[k] for k in ("piece_bytes", "piece_seconds") if k in config}
         listed = self._listed(config)
         for number, told in enumerate(config["ports"]):
@@ -109,17 +122,30 @@ class Reader:
 
     def acknowledge(self) -> None:
         """Say how far each journal goes that has grown."""
-        found = [line for n in list(self.unsaid) if (line := self.lines.get(n))]
-        self.unsaid.clear()
+        found = []
+        while self.unsaid:
+            with contextlib.suppress(KeyError):  # another thread took the last one
+                if line := self.lines.get(self.unsaid.pop()):
+                    found.append(line)
         for part in (found[i : i + ACKS_AT_ONCE] for i in range(0, len(found), ACKS_AT_ONCE)):
             if not self.say("\n".join(f"read {line.number} {line.writer.offset}" for line in part)):
                 self.unsaid.update(line.number for line in part)
+
+    def tell(self, word: str) -> None:
+        """Have the loop say something; safe to call from any thread."""
+        self.words.append(word)
+
+    def say_words(self) -> None:
+        """Say what was told, in order; what nobody reads now is said later."""
+        while self.words and self.say(self.words[0]):
+            self.words.popleft()
 
     def note(self, line: Line, kind: str, t_ns: int, detail: str, end_ns: int | None = None) -> None:
         """Journal what happened to a port. A full disk is found by the next byte that comes."""
         event = {"port": line.number, "kind": kind, "t_ns": t_ns, "detail": detail, "offset": line.writer.offset}
         with contextlib.suppress(OSError):
-            append_event(self.capture, event | ({} if end_ns is None else {"end_ns": end_ns}))
+            append_event(self.capture, event | ({} if end_ns is None else {"end_ns": end_ns}), durable=False)
+        self.noted = True
 
     # -- reading -----------------------------------------------------------------------------------------
     def run(self) -> None:
@@ -127,15 +153,17 @@ class Reader:
         threading.Thread(target=self._each_second, daemon=True).start()
         threads = []
         with selectors.DefaultSelector() as selector:
-            for line in self.lines.values():
+            for line in list(self.lines.values()):  # one that is read by a thread may be over already
+                self.tell(f"opened {line.number}")
                 threads += self._begin(line, selector)
-                self.say(f"opened {line.number}")
+            self.say_words()
             said = window = time.monotonic()
             rest = False
             while self.lines and not self.stop.is_set():
                 wait = ACK_SECONDS if self.unsaid else IDLE_SECONDS
                 for key, _ in selector.select(wait) if selector.get_map() else self._nap(wait):
                     self._ready(key.data, selector)
+                self.say_words()
                 now = time.monotonic()
                 if self.unsaid and now - said >= ACK_SECONDS:
                     self.acknowledge()
@@ -150,14 +178,23 @@ class Reader:
                 if rest:
                     time.sleep(REST_SECONDS)
             self._last(selector)
-        for thread in threads:
-            thread.join(timeout=1.0)
+        _together(threads, END_SECONDS)
+        self.say_words()
         self.acknowledge()
-        for line in self.lines.values():
-            if line.port is not None and hasattr(line.port, "take"):
+        lines = list(self.lines.values())
+        closing = [threading.Thread(target=self._close, args=(line,), daemon=True) for line in lines]
+        for thread in closing:
+            thread.start()
+        _together([*closing, *self.leaving], CLOSE_SECONDS)
+
+    def _close(self, line: Line) -> None:
+        """Close a port that takes its leave, and its journal."""
+        self._overruns(line)
+        if line.port is not None and hasattr(line.port, "take"):
+            with contextlib.suppress(Exception):
                 line.port.close()
-                self.heard(line, line.port)  # an outage that did not end is said at the end
-            line.writer.close()
+            self.heard(line, line.port)  # an outage that did not end is said at the end
+        line.writer.close()
 
     def _last(self, selector: selectors.BaseSelector) -> None:
         """Take what has come already when the end is asked for."""
@@ -194,12 +231,13 @@ class Reader:
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
-                reason = str(error)
+                # Linux says so of a pty whose other end was closed.
+                reason = END if error.errno == errno.EIO else str(error)
                 break
             if not data:
                 # pyserial opens with VMIN 0, so a tty that has no more says the same as one that hung up: but not to
                 # the first read of what the selector says is readable.
-                reason = "" if reads else "end of stream"
+                reason = "" if reads else END
                 break
             reads.append((data, time.monotonic_ns()))
             total += len(data)
@@ -221,7 +259,7 @@ class Reader:
                 if data:
                     self.keep(line, [(data, time.monotonic_ns())])
         except Exception as error:  # whatever a URL handler raises, the port is gone and the others go on
-            self.gone(line, str(error))
+            self.gone(line, str(error) or repr(error))
 
     def _read_messages(self, line: Line, port: Any) -> None:
         try:
@@ -231,9 +269,9 @@ class Reader:
                 if reads and self.keep(line, reads):
                     port.acknowledge()
         except EOFError:
-            self.gone(line, "end of stream", kind="ended")
+            self.gone(line, END, kind="ended")
         except Exception as error:
-            self.gone(line, str(error))
+            self.gone(line, str(error) or repr(error))
 
     def heard(self, line: Line, port: Any) -> None:
         """Journal what a port of messages says beside its bytes."""
@@ -260,20 +298,26 @@ class Reader:
         if self.stop.is_set():
             return
         line.lost_ns = time.monotonic_ns()
-        port, line.port, line.fd = line.port, None, None
+        port, line.port, line.fd, line.errors = line.port, None, None, None
+        reason = " ".join(reason.split())
+        self.note(line, kind, line.lost_ns, reason)
+        if line.reconnect:
+            word = "lost"
+        else:
+            del self.lines[line.number]
+            word = "closed" if reason == END else "failed"
+        self.tell(f"read {line.number} {line.writer.offset}\n{word} {line.number} {reason}")
+        self.leaving.append(threading.Thread(target=self._look_for, args=(line, port), daemon=True))
+        self.leaving[-1].start()
+
+    def _look_for(self, line: Line, port: Any) -> None:
+        """Close a port that is gone, which may take its time, and look for it if it may come back."""
         with contextlib.suppress(Exception):
             port.close()
-        self.note(line, kind, line.lost_ns, reason)
-        self.acknowledge()
         if not line.reconnect:
-            del self.lines[line.number]
             line.writer.close()
-            self.say(f"closed {line.number} {reason}")
             return
-        self.say(f"lost {line.number} {reason}")
-        opened: Callable[[Any], None] = lambda port: self.returned.put((line, port))  # noqa: E731
-        work = (line.url, line.settings, line.identity, self.stop, opened)
-        threading.Thread(target=reopen, args=work, daemon=True).start()
+        reopen(line.url, line.settings, line.identity, self.stop, lambda new: self.returned.put((line, new)))
 
     def _back(self, line: Line, port: Any, selector: selectors.BaseSelector) -> list[threading.Thread]:
         now = time.monotonic_ns()
@@ -281,26 +325,48 @@ class Reader:
         seconds = (now - line.lost_ns) / 1e9
         self.note(line, "reconnect", line.lost_ns, f"away for {seconds:.1f} s", now)
         threads = self._begin(line, selector)
-        self.say(f"back {line.number}")
+        self.tell(f"back {line.number}")
         return threads
 
     def write(self, number: int, data: bytes) -> None:
         """Send bytes to a board; a board that takes none is the driver's to time out."""
         line = self.lines.get(number)
-        if line is not None and line.port is not None:
-            with contextlib.suppress(Exception):
-                line.port.write(data)
+        if line is None:
+            return
+        port, fd = line.port, line.fd
+        with contextlib.suppress(Exception):
+            if fd is None:
+                port.write(data)
+            else:
+                write_all(fd, data, WRITE_SECONDS)
+
+    def _overruns(self, line: Line) -> None:
+        """Note what the driver counted as lost or damaged since the last time."""
+        # Read once: the loop changes them when the port goes and comes.
+        before, fd = line.errors, line.fd
+        now = line_errors(fd) if before is not None and fd is not None else None
+        if before is not None and now is not None and line.errors is before and (text := what_grew(before, now)):
+            self.note(line, "overrun", time.monotonic_ns(), text)
+            line.errors = now
 
     def _each_second(self) -> None:
-        while not self.stop.wait(SYNC_SECONDS):
+        for second in itertools.count(1):
+            if self.stop.wait(SYNC_SECONDS):
+                return
             for line in list(self.lines.values()):
                 line.writer.sync()
-                if line.errors is None or line.fd is None:
-                    continue
-                now = line_errors(line.fd)
-                if now is not None and (text := what_grew(line.errors, now)):
-                    self.note(line, "overrun", time.monotonic_ns(), text)
-                line.errors = now
+                if second % OVERRUN_SECONDS == 1:
+                    self._overruns(line)
+            if self.noted:
+                self.noted = False
+                sync(events_path(self.capture))
+
+
+def _together(threads: Sequence[threading.Thread], seconds: float) -> None:
+    """Wait for threads, for so long in all."""
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(timeout=max(end - time.monotonic(), 0.0))
 
 
 def listen(stream: BinaryIO, write: Callable[[int, bytes], None], stop: threading.Event) -> None:
@@ -328,10 +394,15 @@ def main() -> int:
             raise LockedError(f"Another process is reading into {capture}.") from error
         if not (capture / "journal").is_dir():
             raise StorageError(f"{capture} is closed: nothing can be added to it.")
+        raise_limit()
         reader = Reader(capture, json.loads(sys.stdin.buffer.readline()))
     except EdgeprofError as error:
         print(f"error {error}", flush=True)
         return error.exit_code
+    except OSError as error:
+        many = " Raise the limit of open files (ulimit -n)." if error.errno == errno.EMFILE else ""
+        print(f"error {capture} cannot be written, or its ports cannot be opened: {error}.{many}", flush=True)
+        return DeviceError.exit_code if many else StorageError.exit_code
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reader.stop.set())
     with contextlib.suppress(OSError, AttributeError):

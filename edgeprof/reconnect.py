@@ -6,12 +6,12 @@ behind it. Where the USB device has a serial number, that is what is looked for.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edgeprof.errors import DeviceError
 from edgeprof.transports import PortSettings, is_device, open_port
 
 __all__ = ["Identity", "find", "identify", "may_return", "reopen"]
@@ -82,12 +82,11 @@ def reopen(
     pause = FIRST_PAUSE_SECONDS
     while not stop.wait(pause):
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-        where = find(url, identity, list_ports.comports()) if is_device(url) else url
-        if where is None:
-            continue
-        try:
-            port = open_port(where, quiet)
-        except DeviceError:
+        port = None
+        with contextlib.suppress(Exception):  # pyserial raises anything while devices come and go
+            where = find(url, identity, list_ports.comports()) if is_device(url) else url
+            port = open_port(where, quiet) if where is not None else None
+        if port is None:
             continue
         opened(port)
         return

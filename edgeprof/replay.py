@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -76,13 +76,14 @@ def open_replay(url: str) -> Replay:
     """
     request = parse(url)
     if request.path.is_dir():
-        data, times = _of_capture(_only_capture(request.path), request.port)
+        data, read_times = _of_capture(_only_capture(request.path), request.port)
     elif request.path.suffix == ".zst":
-        data, times = _of_kept_file(request.path)
+        data, read_times = _of_kept_file(request.path)
     else:
-        data, times = _chunks(request.path), []
+        data, read_times = _chunks(request.path), list
     if request.speed is None:
         return Replay(data)
+    times = read_times()
     if not times:
         raise UsageError(f"{request.path} has no read times, so its pace is not known: leave out speed.")
     return Replay(_at_pace(data, times, request.speed))
@@ -174,14 +175,13 @@ def _at_pace(data: Iterable[bytes], times: Times, speed: float) -> Iterator[tupl
             yield part, due
 
 
-def _of_kept_file(path: Path) -> tuple[Iterator[bytes], Times]:
+def _of_kept_file(path: Path) -> tuple[Iterator[bytes], Callable[[], Times]]:
     import numpy as np
 
     from edgeprof.segment import index_name
 
     index = path.with_name(index_name(path.name))
-    times = [(int(o), int(t)) for o, t in np.load(index)] if index.exists() else []
-    return _chunks(path), times
+    return _chunks(path), lambda: [(int(o), int(t)) for o, t in np.load(index)] if index.exists() else []
 
 
 def _only_capture(path: Path) -> Path:
@@ -194,8 +194,8 @@ def _only_capture(path: Path) -> Path:
     return found[0]
 
 
-def _of_capture(capture: Path, port: int | None) -> tuple[Iterator[bytes], Times]:
-    """Return what sealed segments keep of a port, and what the journal holds behind that."""
+def _of_capture(capture: Path, port: int | None) -> tuple[Iterator[bytes], Callable[[], Times]]:
+    """Return what sealed segments keep of a port and what the journal holds behind that; and what reads its times."""
     from edgeprof import journal
     from edgeprof.kept import KeptWire, spans
     from edgeprof.seal import load_capture, load_manifests
@@ -212,8 +212,12 @@ def _of_capture(capture: Path, port: int | None) -> tuple[Iterator[bytes], Times
     sealed = max((span["end"] for _, span in spans(manifests) if span["port"] == number), default=0)
     kept = KeptWire(capture, manifests)
     behind = journal.stream_end(capture, number)
-    times = [(o, t) for block in kept.index(number, 0, sealed) for o, t in block.tolist()] if sealed else []
-    if behind > sealed:
-        times += [(max(o, sealed), t) for o, t in journal.read_index(capture, number, sealed)]
+
+    def times() -> Times:
+        found = [(o, t) for block in kept.index(number, 0, sealed) for o, t in block.tolist()] if sealed else []
+        if behind > sealed:
+            found += [(max(o, sealed), t) for o, t in journal.read_index(capture, number, sealed)]
+        return found
+
     data = kept.read(number, 0, sealed)
     return itertools.chain(data, journal.read_from(capture, number, sealed) if behind > sealed else ()), times

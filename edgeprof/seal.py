@@ -156,11 +156,11 @@ def _ended_badly(kinds: Iterable[str]) -> bool:
 
 
 def _add_events(rows: Rows, events: list[dict[str, Any]], start_ns: int) -> None:
-    for e in events:
-        end = e["end_ns"] - start_ns if "end_ns" in e else None
-        columns = {"run_id": None, "port": e.get("port"), "kind": [e["kind"]], "start": [e["t_ns"] - start_ns]}
-        columns |= {"end": [end], "offset": [e.get("offset")], "detail": [e.get("detail")]}
-        rows.add("events", ("", "", ""), columns)
+    if events:
+        columns: dict[str, Any] = {name: [e.get(name) for e in events] for name in ("port", "kind", "offset", "detail")}
+        columns["start"] = [e["t_ns"] - start_ns for e in events]
+        columns["end"] = [e["end_ns"] - start_ns if e.get("end_ns") is not None else None for e in events]
+        rows.add("events", ("", "", ""), {"run_id": None} | columns)
 
 
 def capture_rows(
@@ -197,7 +197,9 @@ def capture_rows(
     return rows
 
 
-def seal(capture: Path, *, final: bool = False, keep_wire: bool = True) -> bool:
+def seal(
+    capture: Path, *, final: bool = False, keep_wire: bool = True, known: list[dict[str, Any]] | None = None
+) -> bool:
     """Seal what the journal holds beyond the last segment.
 
     The caller holds the capture's sealer lock.
@@ -210,6 +212,9 @@ def seal(capture: Path, *, final: bool = False, keep_wire: bool = True) -> bool:
         True once no byte will follow: the capture is closed and its journal removed.
     keep_wire
         Keep the wire bytes, compressed, beside the tables.
+    known
+        The manifests so far, if the caller keeps them: the new one is appended, and the states of those before it are
+        let go of, for a week has a thousand. By default they are read.
 
     Returns
     -------
@@ -217,7 +222,7 @@ def seal(capture: Path, *, final: bool = False, keep_wire: bool = True) -> bool:
         Whether a segment was written.
     """
     header = load_capture(capture)
-    manifests = load_manifests(capture)
+    manifests = load_manifests(capture) if known is None else known
     if manifests and manifests[-1]["final"]:
         _drop_journal(capture)
         return False
@@ -239,6 +244,10 @@ def seal(capture: Path, *, final: bool = False, keep_wire: bool = True) -> bool:
         ) from error
     if written is None:
         return False
+    if known is not None:
+        if known:
+            known[-1]["states"] = []
+        known.append(written)
     if final:
         _drop_journal(capture)
     else:
@@ -323,8 +332,9 @@ def _drop_pieces(capture: Path, states: list[PortState]) -> None:
         found = journal.pieces(capture, port)
         for (_, path), (following, _) in itertools.pairwise(found):
             if following <= state.offset:
-                path.unlink(missing_ok=True)
-                path.with_suffix(".idx").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # Windows keeps what somebody reads; the next segment tries again
+                    path.unlink(missing_ok=True)
+                    path.with_suffix(".idx").unlink(missing_ok=True)
 
 
 def _drop_journal(capture: Path) -> None:

@@ -14,12 +14,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from edgeprof.errors import EdgeprofError, LockedError, StorageError
 from edgeprof.journal import stream_end
-from edgeprof.keepwire import drop_old_wire, kept_days
+from edgeprof.keepwire import DAY_SECONDS, drop_old_wire, kept_days
+from edgeprof.open_files import raise_limit
 from edgeprof.seal import load_capture, load_manifests, seal
 
 __all__ = ["finish", "hold", "main"]
@@ -52,34 +54,43 @@ def hold(capture: Path, name: str, timeout: float = 0.0) -> FileLock:
     return lock
 
 
-def finish(capture: Path, *, keep_days: float = math.inf) -> None:
-    """Seal all that is left of a capture whose reader is gone, and close it."""
-    seal(capture, final=True, keep_wire=keep_days > 0)
-    if 0 < keep_days < math.inf:
-        drop_old_wire(capture, load_manifests(capture), keep_days)
+def finish(capture: Path, *, keep_days: float = math.inf, known: list[dict[str, Any]] | None = None) -> None:
+    """Seal all that is left of a capture whose reader is gone, and close it; ``known`` as of :func:`seal`."""
+    seal(capture, final=True, keep_wire=keep_days > 0, known=known)
+    _drop_old_wire(capture, load_capture(capture), load_manifests(capture) if known is None else known, keep_days)
     for lock in capture.glob("*.lock"):
         lock.unlink(missing_ok=True)
+
+
+def _drop_old_wire(capture: Path, header: dict[str, Any], manifests: list[dict[str, Any]], days: float) -> None:
+    lasted_s = (time.monotonic_ns() - header["monotonic_start_ns"]) / 1e9
+    # Files are dated by a clock that may jump, as on a board's first contact with a time server; this one does not.
+    if 0 < days < math.inf and not 0 <= lasted_s < days * DAY_SECONDS:
+        drop_old_wire(capture, manifests, days)
 
 
 def _pending(capture: Path, sealed: list[int]) -> int:
     return sum(stream_end(capture, port) - offset for port, offset in enumerate(sealed))
 
 
-def follow(capture: Path, every: float, n_bytes: int, stop: threading.Event, *, keep_days: float) -> None:
-    """Seal segments until ``stop`` is set; wire bytes that are older than ``keep_days`` go."""
-    n_ports = len(load_capture(capture)["ports"])
+def follow(
+    capture: Path, every: float, n_bytes: int, stop: threading.Event, *, keep_days: float
+) -> list[dict[str, Any]]:
+    """Seal segments until ``stop`` is set, and return the manifests; wire bytes older than ``keep_days`` go."""
+    header = load_capture(capture)
     manifests = load_manifests(capture)
-    sealed = [s["offset"] for s in manifests[-1]["states"]] if manifests else [0] * n_ports
+    for manifest in manifests[:-1]:
+        manifest["states"] = []
+    sealed = [s["offset"] for s in manifests[-1]["states"]] if manifests else [0] * len(header["ports"])
     last = time.monotonic()
     while not stop.wait(min(0.2, every)):
         due = time.monotonic() - last >= every
-        if (due or _pending(capture, sealed) >= n_bytes) and seal(capture, keep_wire=keep_days > 0):
-            manifests = load_manifests(capture)
+        if (due or _pending(capture, sealed) >= n_bytes) and seal(capture, keep_wire=keep_days > 0, known=manifests):
             sealed = [s["offset"] for s in manifests[-1]["states"]]
-            if 0 < keep_days < math.inf:
-                drop_old_wire(capture, manifests, keep_days)
+            _drop_old_wire(capture, header, manifests, keep_days)
         if due:
             last = time.monotonic()
+    return manifests
 
 
 def main() -> int:
@@ -92,6 +103,7 @@ def main() -> int:
     args = parser.parse_args()
     if hasattr(os, "nice"):  # Windows has none
         os.nice(NICENESS)
+    raise_limit()
     stop = threading.Event()
 
     def wait_for_end() -> None:
@@ -103,9 +115,9 @@ def main() -> int:
         days = kept_days(args.keep_wire)
         # A lock is held for as long as its object lives.
         with hold(args.capture, "sealer"):
-            follow(args.capture, args.every, args.bytes, stop, keep_days=days)
+            manifests = follow(args.capture, args.every, args.bytes, stop, keep_days=days)
             with hold(args.capture, "reader", READER_GRACE_SECONDS):
-                finish(args.capture, keep_days=days)
+                finish(args.capture, keep_days=days, known=manifests)
     except EdgeprofError as error:
         print(error, file=sys.stderr)
         return error.exit_code

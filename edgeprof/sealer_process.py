@@ -12,7 +12,6 @@ from edgeprof.errors import StorageError
 __all__ = ["SealerProcess"]
 
 RESTART_SECONDS = 30.0
-SEAL_SECONDS = 600.0
 
 
 class SealerProcess:
@@ -43,12 +42,8 @@ class SealerProcess:
         if self.process.poll() is not None:
             self.process.communicate()
             self.start()
-        try:
-            _, said = self.process.communicate(timeout=SEAL_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            said = b"it did not end in time"
-            self.process.wait()
+        # At the end of a week all wire bytes are read once more, which takes what it takes. A second Ctrl-C ends this.
+        _, said = self.process.communicate()
         if self.process.returncode:
             text = said.decode(errors="replace").strip().rstrip(".") or str(self.process.returncode)
             cure = "The wire bytes are whole in the journal, and `edgeprof recover` makes tables of them."

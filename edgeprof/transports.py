@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
+import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -128,7 +130,7 @@ def open_port(url: str, settings: PortSettings) -> Any:
         port.open()
     except EdgeprofError:
         raise
-    except (serial.SerialException, OSError, ValueError) as error:
+    except Exception as error:  # URL handlers raise anything, and so does pyserial while devices come and go
         raise DeviceError(_why(url, error)) from error
     return port
 
@@ -136,6 +138,8 @@ def open_port(url: str, settings: PortSettings) -> Any:
 def _why(url: str, error: Exception) -> str:
     name, text = redact(url), str(error).replace(url, redact(url))
     number = getattr(error, "errno", None)
+    if "baud" in text:
+        return f"{name} does not take this speed: {text}. Give another one with --baud."
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return f"{name!r} is not a port that pyserial knows: {text}. {describe_ports()}"
     if number == 13 or "Permission" in text:
@@ -148,6 +152,24 @@ def _why(url: str, error: Exception) -> str:
     if number == 2 or "No such file" in text:
         return f"There is no port {name}. {describe_ports()} Is the cable a charging cable without data lines?"
     return f"{name} could not be opened: {text}. {describe_ports()}"
+
+
+def write_all(fd: int, data: bytes, seconds: float) -> bool:
+    """Write to a descriptor that does not block, waiting for room for so long; tell whether all was taken.
+
+    pyserial's own way goes by ``select``, which knows no descriptor beyond 1,023.
+    """
+    view, end = memoryview(data), time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(fd, selectors.EVENT_WRITE)
+        while view:
+            try:
+                view = view[os.write(fd, view) :]
+            except BlockingIOError:
+                left = end - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    return False
+    return True
 
 
 def selectable(port: Any) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import pytest
 from fake_dut import on_pty
 
 import edgeprof
-from edgeprof.capture import Source, capture
+from edgeprof.capture import Source, capture, prepare
 from edgeprof.care import verify
 from edgeprof.cli import main
+from edgeprof.conversation import Progress
 from edgeprof.driver import Generation
 from edgeprof.errors import UsageError
+from edgeprof.line_conversation import LineConversation
+from edgeprof.mlperf import Command
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +84,23 @@ def test_one_driver_a_port(tmp_path: Path, capsys: Any) -> None:
     with pytest.raises(UsageError, match="a port has one driver"):
         capture([Source("/dev/null", "x")], tmp_path / "data", [Generation("p", "x")], protocol=lambda **_: iter(()))
     assert not (tmp_path / "data").exists()
+
+
+def test_a_board_that_prints_for_ever_is_given_up(tmp_path: Path) -> None:
+    sent: list[bytes] = []
+
+    def talk() -> Any:
+        lines = yield Command(b"name%", "m-ready", 0.05)
+        return lines
+
+    folder = prepare(tmp_path, [Source("loop://", "x")], [], host_label=None, capture_id="c", extra={})
+    one = LineConversation(folder, 0, talk(), lambda _, data: sent.append(data), Progress("x"))
+    one.start()
+    began = time.monotonic()
+    while not one.over and time.monotonic() - began < 10:
+        one.hear(b"I am a line\n")
+        one.tick()
+        time.sleep(0.01)
+    assert sent == [b"name%"]
+    assert (one.over, one.outcome) == (True, None)
+    assert 0.4 < time.monotonic() - began < 3

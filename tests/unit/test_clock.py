@@ -111,7 +111,7 @@ def test_how_the_arrivals_were_cut_makes_no_difference_to_the_hull():
     assert set(whole) <= set(kept)
 
 
-@pytest.mark.parametrize("n", [0, 1, 2])
+@pytest.mark.parametrize("n", [0, 1])
 def test_too_few_points(n):
     assert fit_clock(np.arange(n) * 10**6, np.arange(n) * 10**9, HZ) is None
     assert len(hull_points(np.arange(n) * 10**6, np.arange(n) * 10**9)) == n

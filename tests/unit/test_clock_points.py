@@ -108,3 +108,10 @@ def test_absurd_ticks_make_no_fit_absurd(tmp_path: Path) -> None:
     batch = {"port": 0, "boot": 1, "tick_hz": 1e6, "ticks": [2**62, 0, 5], "t_host_ns": [0, 1, 2]}
     assert set(fits([batch])) == {"clock_fit", "clock_error_us"}
     assert fits([]) == {"clock_fit": None, "clock_error_us": None}
+
+
+@pytest.mark.parametrize("hz", [1e-300, 1e-3, 1e300])
+@pytest.mark.parametrize("far", [10, 2**40, 2**61])
+def test_no_rate_that_a_device_says_keeps_a_capture_open(hz: float, far: int) -> None:
+    batch = {"port": 0, "boot": 1, "tick_hz": hz, "ticks": [0, far // 2, far], "t_host_ns": [0, 10**9, 2 * 10**9]}
+    assert set(fits([batch])) == {"clock_fit", "clock_error_us"}

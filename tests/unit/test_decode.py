@@ -585,6 +585,30 @@ def test_segments_make_no_difference(actions: list[str], data: st.DataObject) ->
     assert all(len(found) == 1 for found in groups.values())  # a run's rows stay together
 
 
+@given(st.lists(ACTIONS, max_size=25), st.data())
+def test_segments_make_no_difference_where_the_port_was_away(actions: list[str], data: st.DataObject) -> None:
+    stream = stream_of(actions, data)
+    places = st.lists(st.integers(0, len(stream)), max_size=4)
+    breaks, cuts = data.draw(places), data.draw(places)
+    whole, whole_state = decode(stream, breaks=breaks)
+    cut, cut_state = decode(stream, tuple(cuts), breaks=breaks)
+    assert tables(cut) == tables(whole)
+    assert cut_state == whole_state
+
+
+def test_nothing_goes_on_behind_a_gap() -> None:
+    sent = one_run()
+    stream = b"achieved tok/s: 1" + b"8.5\nachieved tok/s: 3.5\n" + sent.without()
+    rows, state = decode(stream, breaks=[17])
+    assert [row["text"] for row in tables(rows)["logs"]][:3] == sorted(
+        ["achieved tok/s: 1", "8.5", "achieved tok/s: 3.5"]
+    )
+    assert [row["value"] for row in tables(rows)["claims"]] == [3.5]
+    torn, _ = decode(sent.without()[:-9] + b"text\n" + sent.without(), breaks=[len(sent.without()) - 9])
+    assert [row["text"] for row in tables(torn)["logs"]] == ["text"]
+    assert state.lost == 0
+
+
 def one_by_one(stream: bytes, cuts: tuple[int, ...] = ()) -> tuple[Rows, PortState]:
     """Decode without looking for stretches of ordinary frames."""
     with mock.patch.object(wire.Splitter, "whole", return_value=None):

@@ -146,3 +146,23 @@ def test_events_come_back_without_a_torn_line(tmp_path: Path) -> None:
         file.write('{"kind": "tor')
     assert [e["kind"] for e in journal.read_events(tmp_path)] == ["timeout", "disconnected"]
     assert journal.read_events(tmp_path)[0]["detail"] == "zwölf\n"
+
+
+def test_bytes_and_their_times_are_synced(tmp_path, monkeypatch):
+    writer = journal.PortWriter(tmp_path, 0, piece_bytes=4)
+    names = []
+    original = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (names.append(str(Path(f"/proc/self/fd/{fd}").readlink())), original(fd))
+    )
+    writer.append(b"abcd", 1)
+    writer.append(b"ef", 2)
+    assert names == []  # whoever reads does not wait for a disk, not even where a piece is full
+    writer.sync()
+    assert {name.rsplit("/", 1)[1] for name in names} == {f"{n:020d}.{e}" for n in (0, 4) for e in ("wire", "idx")} | {
+        "port-00"
+    }
+    names.clear()
+    writer.sync()
+    assert names == []
+    writer.close()

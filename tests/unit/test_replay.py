@@ -186,3 +186,31 @@ def test_no_file_at_all():
     with pytest.raises(UsageError, match="no file or folder"):
         parse("replay:")
     assert replay.parse("replay:.").path == Path()
+
+
+def test_what_cannot_be_read_to_its_end_is_an_error(tmp_path: Path) -> None:
+    import os
+
+    import pyarrow as pa
+
+    whole = tmp_path / "wire-0000-p00.zst"
+    with pa.CompressedOutputStream(str(whole), "zstd") as out:
+        out.write(os.urandom(3_000_000))
+    cut = tmp_path / "cut.zst"
+    cut.write_bytes(whole.read_bytes()[:2_000_000])
+    from edgeprof.capture import Source, capture
+
+    result = capture([Source(f"replay:{cut}", "cut")], tmp_path / "data")
+    assert "cannot be read to its end" in result.failed["cut"]
+
+
+def test_many_that_end_at_once(tmp_path: Path) -> None:
+    from edgeprof.capture import Source, capture
+
+    small = tmp_path / "small.wire"
+    small.write_bytes(b"a line\n")
+    result = capture([Source(f"replay:{small}", f"b{n}") for n in range(20)], tmp_path / "data")
+    assert result.failed == {}
+    import edgeprof
+
+    assert list(edgeprof.open(tmp_path / "data").table("logs")["text"]) == ["a line"] * 20
