@@ -31,6 +31,8 @@ class Progress:
     passes: int = 0
     lost: int = 0
     jobs_done: int = 0
+    lines: int = 0
+    gaps: int = 0
     away: bool = False
 
 
@@ -81,10 +83,13 @@ class Conversation:
         for piece in self.splitter.feed(chunk):
             if piece.frame is not None and not wire.from_host(piece.frame):
                 self._take(piece.frame)
+            elif piece.kind is wire.Kind.TEXT:
+                self.progress.lines += piece.data.count(b"\n")
 
     def away(self) -> None:
         """The port vanished and is being looked for."""
         self.progress.away = True
+        self.progress.gaps += 1
 
     def back(self) -> None:
         """The port is there again: what was asked may not have arrived."""

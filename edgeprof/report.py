@@ -301,8 +301,8 @@ def _execute(notebook: Path, executed: Path, values: dict[str, Any]) -> None:
         except PapermillExecutionError as error:
             raise ReportError(
                 f"{notebook.name} failed in cell [{error.exec_count}] with {error.ename}: {error.evalue} "
-                f"(parameters: {json.dumps(values, default=str)}). The executed notebook shows the whole error: "
-                f"{executed}."
+                f"(parameters: {json.dumps(values, default=str)}; `-p NAME=VALUE` sets one, and "
+                f"`edgeprof report --list` says what each is). The executed notebook shows the whole error: {executed}."
             ) from error
         except TimeoutError as error:
             raise ReportError(

@@ -57,6 +57,8 @@ def read_signs(received: bytes, sent: Sequence[bytes] = ()) -> list[Sign]:
     """
     lines = [line.rstrip("\r") for line in _text(received).split("\n")]
     found = [sign for look in _LOOKS if (sign := look(received, sent, lines))]
+    if found and found[0].kind != "LF to CRLF":  # which is to be mended, and no reason to doubt the rest
+        found = found[:1]
     return found or ([_plain(lines)] if printable_share(received) > 0.9 and any(map(str.strip, lines)) else [])
 
 
@@ -154,7 +156,7 @@ _WORDS: tuple[tuple[str, str, str, str], ...] = (
     (
         "Python", r"^>>> ?$|MicroPython v|Adafruit CircuitPython|Type \"help\(\)\" for more information",
         "A Python prompt answers: the board runs MicroPython or CircuitPython and no profiling firmware.",
-        "Flash the firmware that is to be profiled; docs/boards.md says how for each board.",
+        "Flash the firmware that is to be profiled; docs/instrument.md says how.",
     ),
     (
         "shell", r"^uart:~\$|^(?:esp|nsh)> ?$|^[\w.-]+ login: ?$",

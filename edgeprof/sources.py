@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,14 @@ def _own_sections(board: str, running: str | None) -> dict[str, dict[str, list[A
     return {digest: parts} if digest == running else {}
 
 
+def _refuse_twice(urls: Sequence[str]) -> None:
+    """Refuse a port that is named twice, by whatever names."""
+    real = [os.path.realpath(url) if is_device(url) and url not in boards.names() else None for url in urls]
+    for number, path in enumerate(real):
+        if path is not None and path in real[:number]:
+            raise UsageError(f"{urls[real.index(path)]} and {urls[number]} are the same port: name it once.")
+
+
 def _check(url: str) -> None:
     """Refuse what is wrong with a URL before a capture is begun."""
     if url.startswith(("mqtt://", "mqtts://")):
@@ -122,6 +131,7 @@ def open_sources(
         facts, sections = facts | {"firmware_sha256": digest}, {digest: parts}
     with contextlib.ExitStack() as stack:
         sources = []
+        _refuse_twice(urls)
         for url in urls:
             _check(url)
             source = Source(url, redact(url), settings or PortSettings(), dict(facts), vocab, sections)
@@ -139,7 +149,12 @@ def open_sources(
                 )  # fmt: skip
             elif is_device(url) and "/" not in url and "\\" not in url and not url.upper().startswith("COM"):
                 # Neither a path nor a URL: meant as a board's name.
-                boards.get(url)
+                try:
+                    boards.get(url)
+                except UsageError as error:
+                    raise UsageError(
+                        f"{error} A serial port is given by its path (/dev/{url}, COM3), a recording as replay:FILE."
+                    ) from error
             sources.append(replace(source, facts=source.facts | {"tags": dict(tags or {})}))
         yield sources
 

@@ -95,7 +95,10 @@ def describe_ports() -> str:
     """Return the attached serial ports in words, for error messages."""
     from serial.tools import list_ports
 
-    found = [f"{p.device} ({p.description})" for p in list_ports.comports()]
+    found = [
+        p.device + (f" ({p.description})" if p.description not in (None, "", "n/a") else "")
+        for p in sorted(list_ports.comports())
+    ]
     return "Attached serial ports: " + (", ".join(found) if found else "none") + "."
 
 
@@ -150,7 +153,10 @@ def _why(url: str, error: Exception) -> str:
     if number in (11, 16) or "exclusively lock" in text or "busy" in text:
         return f"{name} is in use by another program (a serial monitor?). Close it and try again. {describe_ports()}"
     if number == 2 or "No such file" in text:
-        return f"There is no port {name}. {describe_ports()} Is the cable a charging cable without data lines?"
+        cable = " Is the cable a charging cable without data lines?" if url.startswith("/dev/tty") else ""
+        return f"There is no port {name}. {describe_ports()}{cable}"
+    if number in (21, 25) or "Inappropriate ioctl" in text:
+        return f"{name} is no serial port. {describe_ports()} What was recorded in a file is replay:FILE."
     return f"{name} could not be opened: {text}. {describe_ports()}"
 
 

@@ -11,6 +11,7 @@ read at once, and `edgeprof recover` closes it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import shutil
 import sys
@@ -34,7 +35,12 @@ _RANGES = {
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("url", nargs="+", metavar="URL", help="a board's name, a serial port, or any pyserial URL")
+    parser.add_argument(
+        "url",
+        nargs="+",
+        metavar="URL",
+        help="a board's name, a serial port, any pyserial URL, mqtt://broker/topic, or replay:FILE",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the data set's folder")
     parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="have it continued; repeatable")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="prompts from a TOML file ([[prompt]] id, text)")
@@ -57,8 +63,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--warmups", type=int, default=10, metavar="N", help="mlperf-tiny: before each (default 10)")
     parser.add_argument("--seconds", type=float, metavar="S", help="end after so long")
-    parser.add_argument("--idle", type=float, default=60.0, metavar="S", help="give up a silent board (default 60)")
-    parser.add_argument("--baud", type=int, default=115200)
+    parser.add_argument(
+        "--idle",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="give up a board that falls silent, or stays away, in the middle of its work (default 60)",
+    )
+    parser.add_argument("--baud", type=int, default=115200, help="of serial ports (default 115200)")
     parser.add_argument("--parity", choices=("N", "E", "O", "M", "S"), default="N")
     parser.add_argument("--rtscts", action="store_true", help="hardware flow control")
     parser.add_argument("--reset", action="store_true", help="let opening the port reset the board")
@@ -66,18 +78,22 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", metavar="TEXT", help="a name for this host, kept with the capture")
     parser.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="kept with every run")
     parser.add_argument(
-        "--keep-wire", default="all", metavar="all|DAYS|none", help="how long the wire bytes are kept (default all)"
+        "--keep-wire",
+        default="all",
+        metavar="all|DAYS|none",
+        help="how long the wire bytes are kept: all (default), none, or days, as 7",
     )
     parser.add_argument("--seal-every", type=float, default=600.0, metavar="S", help="seconds a segment (default 600)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
-    from edgeprof.capture import capture
+    from edgeprof.capture import capture, new_capture_id
+    from edgeprof.cli.captured import said_once, summary
     from edgeprof.cli.progress import PortLines
     from edgeprof.display import terminal_text
     from edgeprof.driver import Generation, Job
-    from edgeprof.errors import DeviceError, UsageError
+    from edgeprof.errors import DeviceError, EdgeprofError, UsageError
     from edgeprof.keepwire import kept_days
     from edgeprof.mlperf import MlperfOutcome
     from edgeprof.sources import evaluation, open_sources
@@ -111,20 +127,27 @@ def run(args: argparse.Namespace) -> int:
         open_sources(args.url, args.model, image=args.firmware, settings=settings, tags=tags) as sources,
         PortLines() as lines,
     ):
-        _forecast(sources, args.out, args.seconds, days)
-        result = capture(
-            sources, args.out, jobs, host_label=args.label, seconds=args.seconds, idle_seconds=args.idle,
-            seal_every=args.seal_every, keep_wire=args.keep_wire, on_progress=lines.show,
-            protocol=protocol,
-        )  # fmt: skip
+        if not jobs and protocol is None and (args.seconds is None or args.seconds >= LONG_SECONDS):
+            sources[-1] = _with_forecast(sources, args.out, days)
+        name = new_capture_id()
+        try:
+            result = capture(
+                sources, args.out, jobs, capture_id=name, host_label=args.label, seconds=args.seconds,
+                idle_seconds=args.idle, seal_every=args.seal_every, keep_wire=args.keep_wire,
+                on_progress=lines.show, protocol=protocol,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            # That is how listening ends.
+            with contextlib.suppress(EdgeprofError, OSError):
+                print(summary(args.out / f"capture={name}", args.out))
+            raise
     refused = [r for o in result.outcomes.values() for r in getattr(o, "refused", [])]
     if result.failed or refused:
-        said = " ".join(f"{text.rstrip('.')}." for text in [*result.failed.values(), *refused])
-        raise DeviceError(f"{said} What came is kept in {result.path}.")
+        raise DeviceError(said_once([*result.failed.values(), *refused], result.path))
     for name, outcome in result.outcomes.items():
         if isinstance(outcome, MlperfOutcome):
             print(f"{terminal_text(name, 48)}: {_result(outcome)}")
-    print(f"captured {result.capture_id} into {args.out}; next: edgeprof runs {args.out}")
+    print(summary(result.path, args.out))
     return 0
 
 
@@ -154,14 +177,21 @@ def _result(outcome: MlperfOutcome) -> str:
     return f"{terminal_text(said, 80)}: median {outcome.inferences_s:.4g} inferences/s, claimed by it ({windows})"
 
 
-def _forecast(sources: list[Source], out: Path, seconds: float | None, keep_days: float) -> None:
-    """Say what room a long capture needs, where there are lines whose rate is known."""
+def _with_forecast(sources: list[Source], out: Path, keep_days: float) -> Source:
+    """Return the last source, so that what room a long capture needs is said when it is open, if that is known."""
+    from dataclasses import replace
+
     from edgeprof.keepwire import forecast
     from edgeprof.transports import is_device
 
-    if seconds is not None and seconds < LONG_SECONDS:
-        return
-    there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
-    lines = [s.settings for s in sources if is_device(s.url) and not s.emulated]
-    if text := forecast(lines, keep_days, shutil.disk_usage(there).free):
-        print(f"edgeprof: {text}", file=sys.stderr)
+    opened = sources[-1].opened
+
+    def say() -> None:
+        if opened is not None:
+            opened()
+        there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+        lines = [s.settings for s in sources if is_device(s.url) and not s.emulated]
+        if text := forecast(lines, keep_days, shutil.disk_usage(there).free):
+            print(f"edgeprof: {text}", file=sys.stderr)
+
+    return replace(sources[-1], opened=say)

@@ -3,7 +3,8 @@
   edgeprof doctor /dev/ttyUSB0
   edgeprof doctor socket://192.0.2.7:5000
 
-Listens, asks in edgeprof's and MLPerf Tiny's language, and tries the usual baud rates, until what comes makes sense.
+Listens, asks in edgeprof's and MLPerf Tiny's language, then once more with DTR held, and tries the usual baud rates,
+until what comes makes sense.
 Nothing is recorded. The exit code is 0 if a capture would make something of the port, else 4.
 """
 

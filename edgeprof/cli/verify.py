@@ -24,5 +24,6 @@ def run(args: argparse.Namespace) -> int:
         mark = "damaged" if finding.damage else "note"
         print(f"{mark}: {terminal_text(finding.where, 300)}: {terminal_text(finding.what, 300)}")
     damaged = sum(f.damage for f in findings)
-    print(f"{len(captures_in(args.data))} captures checked, {damaged} damaged files.")
+    n = len(captures_in(args.data))
+    print(f"{n} capture{'' if n == 1 else 's'} checked, {damaged} damaged files.")
     return 1 if damaged else 0

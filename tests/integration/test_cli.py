@@ -273,7 +273,7 @@ def test_what_a_board_says_reaches_no_terminal_as_it_is(cli, board, tmp_path):
     one.go()
     said = cli("capture", one.url, "--out", tmp_path / "d", "--seconds", "2", "--label", "bench")
     assert said.code == 0 and said.err == ""
-    assert re.fullmatch(r"captured \S+ into .*; next: edgeprof runs .*\n", said.out)
+    assert re.fullmatch(r"captured \S+ into .* \(.* bytes: .* run.*\); next: edgeprof runs .*\n", said.out)
     assert cli("verify", tmp_path / "d").code == 0
 
 
@@ -351,8 +351,10 @@ def test_an_interrupted_capture_is_whole_and_a_live_one_is_not_recovered(board, 
         running.send_signal(number)
         said, wrong = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert said == "" and wrong == "edgeprof: interrupted; what was captured is kept.\n"
-    assert command("verify", out).out.endswith("1 captures checked, 0 damaged files.\n")
+    assert re.fullmatch(r"captured \S+ into .* \(.* bytes: .* runs, .* passes.*\); next: edgeprof runs .*\n", said)
+    forecast, interrupted = wrong.splitlines()
+    assert "GB are free" in forecast and interrupted == "edgeprof: interrupted; what was captured is kept."
+    assert command("verify", out).out.endswith("1 capture checked, 0 damaged files.\n")
     runs = edgeprof.open(out).runs
     assert len(runs) > 0 and runs["frames_lost"].fillna(0).sum() == 0
 
