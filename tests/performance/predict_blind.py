@@ -1,4 +1,4 @@
-"""How far predictions are off for models that had no part in calibrating them, nor in choosing how it is done.
+"""How far predictions are off for models that had no part in calibrating them, nor in choosing what is fitted.
 
 ``python tests/performance/predict_blind.py --out docs/results/predict.json`` writes two models of random weights, runs
 them on every emulated board and compares each pass with what was predicted; and does the same with leaving out each
