@@ -18,21 +18,28 @@ if TYPE_CHECKING:
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
     from edgeprof.metrics import measure
+    from edgeprof.prediction import Prediction, predict
+    from edgeprof.scaling import scaling_curves
     from edgeprof.stage_profile import stage_shares
     from edgeprof.store import Dataset
     from edgeprof.store import open_dataset as open  # noqa: A004
+    from edgeprof.validation import held_out
 
 __all__ = [
     "Comparison",
     "Dataset",
+    "Prediction",
     "__version__",
     "claimed_rates",
     "compare",
     "fit_clock",
+    "held_out",
     "measure",
     "memory_budget",
     "open",
+    "predict",
     "reference",
+    "scaling_curves",
     "stage_shares",
 ]
 
@@ -44,8 +51,12 @@ _LAZY = {
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),
     "fit_clock": ("edgeprof.clock", "fit_clock"),
+    "held_out": ("edgeprof.validation", "held_out"),
     "measure": ("edgeprof.metrics", "measure"),
     "memory_budget": ("edgeprof.budget", "memory_budget"),
+    "predict": ("edgeprof.prediction", "predict"),
+    "Prediction": ("edgeprof.prediction", "Prediction"),
+    "scaling_curves": ("edgeprof.scaling", "scaling_curves"),
     "stage_shares": ("edgeprof.stage_profile", "stage_shares"),
 }
 

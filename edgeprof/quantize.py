@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import secrets
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -38,6 +38,7 @@ __all__ = [
     "Fallback",
     "QuantizeResult",
     "nominal_bits",
+    "planned_types",
     "quantize",
 ]
 
@@ -173,7 +174,10 @@ def quantize(src: str | Path, dst: str | Path, to: str, *, keep: Mapping[str, st
             )
     model = Architecture.of({t.name: [int(dim) for dim in t.shape] for t in reader.tensors})
     fallbacks: list[Fallback] = []
-    planned = [(t, _type_for(t, quant, model, wishes, fallbacks)) for t in reader.tensors]
+    planned = [
+        (t, _type_for(t.name, [int(dim) for dim in t.shape], t.tensor_type, quant, model, wishes, fallbacks))
+        for t in reader.tensors
+    ]
     tensors: list[tuple[ReaderTensor, GGMLQuantizationType, npt.NDArray[np.uint8]]] = [
         (tensor, kind, _convert(src, tensor, kind)) for tensor, kind in planned
     ]
@@ -200,35 +204,51 @@ def _known(name: str, names: tuple[str, ...]) -> str:
     return name.upper()
 
 
+def planned_types(
+    tensors: Mapping[str, tuple[Sequence[int], GGMLQuantizationType]], to: str
+) -> dict[str, GGMLQuantizationType]:
+    """Return the type of each tensor in the file that :func:`quantize` would write; `tensors` are shapes and types.
+
+    Raises
+    ------
+    UsageError
+        There is no such target.
+    """
+    quant = _known(to, (*TARGETS, *ALIASES))
+    quant = ALIASES.get(quant, quant)
+    model = Architecture.of({name: shape for name, (shape, _) in tensors.items()})
+    return {name: _type_for(name, shape, held, quant, model, {}, []) for name, (shape, held) in tensors.items()}
+
+
 def _type_for(
-    tensor: ReaderTensor, quant: str, model: Architecture, wishes: Mapping[str, str], fallbacks: list[Fallback]
-) -> GGMLQuantizationType:
+    tensor: str, shape: Sequence[int], held: GGMLQuantizationType, quant: str, model: Architecture,
+    wishes: Mapping[str, str], fallbacks: list[Fallback],
+) -> GGMLQuantizationType:  # fmt: skip
     """Return the type that a tensor shall have, and note a fallback."""
-    if len(tensor.shape) < 2:
-        is_float = tensor.tensor_type in _FLOATS
-        return GGMLQuantizationType.F32 if is_float else tensor.tensor_type
-    row = int(tensor.shape[0])
-    wished = [kind for glob, kind in wishes.items() if fnmatchcase(tensor.name, glob)]
+    if len(shape) < 2:
+        return GGMLQuantizationType.F32 if held in _FLOATS else held
+    row = shape[0]
+    wished = [kind for glob, kind in wishes.items() if fnmatchcase(tensor, glob)]
     if wished:
         kind = GGMLQuantizationType[wished[-1]]
         block = gguf.GGML_QUANT_SIZES[kind][0]
         if row % block:
             raise UsageError(
-                f"{tensor.name} cannot be kept as {kind.name}: its rows have {row} weights, which "
+                f"{tensor} cannot be kept as {kind.name}: its rows have {row} weights, which "
                 f"is no multiple of that type's block of {block}. Keep it as F16."
             )
         return kind
     if quant in RECIPES:
-        wanted = type_in_recipe(quant, tensor.name, model)
+        wanted = type_in_recipe(quant, tensor, model)
     else:
-        wanted = "Q8_0" if tensor.name in _WIDE and nominal_bits(quant) < 8 else quant
+        wanted = "Q8_0" if tensor in _WIDE and nominal_bits(quant) < 8 else quant
     for name in (wanted, FALLBACKS.get(wanted, "F16"), "F16"):
         kind = GGMLQuantizationType[name]
         if row % gguf.GGML_QUANT_SIZES[kind][0] == 0:
             break
     if kind.name != wanted:
         block = gguf.GGML_QUANT_SIZES[GGMLQuantizationType[wanted]][0]
-        fallbacks.append(Fallback(tensor.name, wanted, kind.name, row, block))
+        fallbacks.append(Fallback(tensor, wanted, kind.name, row, block))
     return kind
 
 

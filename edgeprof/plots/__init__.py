@@ -10,6 +10,7 @@ from edgeprof.plots.cost import plot_cost_by_position, plot_itl
 from edgeprof.plots.fleet import plot_fleet
 from edgeprof.plots.memory import plot_memory_budget, plot_sections
 from edgeprof.plots.run import plot_passes
+from edgeprof.plots.scaling import plot_scaling
 from edgeprof.plots.stages import plot_stages
 from edgeprof.plots.style import tick_unit
 from edgeprof.plots.tradeoff import plot_tradeoff
@@ -20,6 +21,7 @@ __all__ = [
     "plot_itl",
     "plot_memory_budget",
     "plot_passes",
+    "plot_scaling",
     "plot_sections",
     "plot_stages",
     "plot_tradeoff",

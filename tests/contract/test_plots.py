@@ -52,6 +52,20 @@ EXAMPLES = {
         {"name": ["f", "g", "2 smaller parts"], "kind": ["code", "bss", "all others"], "bytes": [30, 20, 500]},
         {"of": "flash"},
     ),
+    "plot_scaling": (
+        {
+            "board": "x",
+            "clock": ["cycles"] * 4,
+            "quant": ["a", "a", "b", "c"],
+            "width": [1, 1, 1, 1],
+            "n_params": [1000, 2000, 1000, 1000],
+            "n_ctx": [64, 64, 64, 64],
+            "decode_ticks_per_token": [1e6, 2e6, 3e6, None],
+            "fits": [True, False, None, None],
+            "inside": [True, False, True, True],
+        },
+        {},
+    ),
     "plot_stages": (
         {
             "group": ["a", "a", "a", "b", "b"],
@@ -68,6 +82,7 @@ EXAMPLES = {
 }
 
 RATIOS = {"plot_fleet"}  # shows no ticks
+IN_DATA = {"plot_scaling"}  # a column says of which clock
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
@@ -108,7 +123,7 @@ def test_its_signature_is_that_of_all(name):
     assert next(iter(parameters)) == "data"
     assert parameters["ax"].kind is inspect.Parameter.KEYWORD_ONLY and parameters["ax"].default is None
     assert inspect.signature(plot).return_annotation == "Axes"
-    assert "clock" in parameters or more or name in RATIOS, "ticks need to say of which clock"
+    assert "clock" in parameters or more or name in RATIOS | IN_DATA, "ticks need to say of which clock"
 
 
 @pytest.mark.parametrize("text", handmade.HOSTILE)
