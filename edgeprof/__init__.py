@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from edgeprof.claimed import claimed_rates
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
+    from edgeprof.fronts import pareto
     from edgeprof.metrics import measure
+    from edgeprof.recommendation import recommend
     from edgeprof.stage_profile import stage_shares
     from edgeprof.store import Dataset
     from edgeprof.store import open_dataset as open  # noqa: A004
@@ -32,6 +34,8 @@ __all__ = [
     "measure",
     "memory_budget",
     "open",
+    "pareto",
+    "recommend",
     "reference",
     "stage_shares",
 ]
@@ -46,6 +50,8 @@ _LAZY = {
     "fit_clock": ("edgeprof.clock", "fit_clock"),
     "measure": ("edgeprof.metrics", "measure"),
     "memory_budget": ("edgeprof.budget", "memory_budget"),
+    "pareto": ("edgeprof.fronts", "pareto"),
+    "recommend": ("edgeprof.recommendation", "recommend"),
     "stage_shares": ("edgeprof.stage_profile", "stage_shares"),
 }
 

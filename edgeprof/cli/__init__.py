@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "sweep": ("sweep", "capture boards x quantizations x prompts from a plan; can be interrupted and resumed"),
     "runs": ("runs", "list the runs of a data set with their figures"),
     "compare": ("compare", "compare quantizations, models or any other groups of runs"),
+    "recommend": ("recommend", "say which model files meet limits on which board, and what the others miss"),
     "report": ("report", "run a notebook on a data set and write report.html and results.json"),
     "export": ("export", "write a table of a data set as CSV"),
     "verify": ("verify", "check every file of a data set against its digests"),
