@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from edgeprof.claimed import claimed_rates
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
+    from edgeprof.fronts import pareto
     from edgeprof.metrics import measure
     from edgeprof.prediction import Prediction, predict
+    from edgeprof.recommendation import recommend
     from edgeprof.scaling import scaling_curves
     from edgeprof.stage_profile import stage_shares
     from edgeprof.store import Dataset
@@ -37,7 +39,9 @@ __all__ = [
     "measure",
     "memory_budget",
     "open",
+    "pareto",
     "predict",
+    "recommend",
     "reference",
     "scaling_curves",
     "stage_shares",
@@ -57,6 +61,8 @@ _LAZY = {
     "predict": ("edgeprof.prediction", "predict"),
     "Prediction": ("edgeprof.prediction", "Prediction"),
     "scaling_curves": ("edgeprof.scaling", "scaling_curves"),
+    "pareto": ("edgeprof.fronts", "pareto"),
+    "recommend": ("edgeprof.recommendation", "recommend"),
     "stage_shares": ("edgeprof.stage_profile", "stage_shares"),
 }
 

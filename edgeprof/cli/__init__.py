@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "runs": ("runs", "list the runs of a data set with their figures"),
     "compare": ("compare", "compare quantizations, models or any other groups of runs"),
     "predict": ("predict", "predict whether a model fits a board and what a token costs there, before flashing"),
+    "recommend": ("recommend", "say which model files meet limits on which board, and what the others miss"),
     "report": ("report", "run a notebook on a data set and write report.html and results.json"),
     "export": ("export", "write a table of a data set as CSV"),
     "verify": ("verify", "check every file of a data set against its digests"),
