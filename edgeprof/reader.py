@@ -47,6 +47,8 @@ READ_BYTES = 1 << 16
 MORE_BYTES = 2048
 """A read that brings so much is followed by another one at once: a pty or a driver hands out its buffer in parts."""
 ACK_SECONDS = 0.005
+NICENESS = -10
+HELD_BYTES, BATCH = 64 << 20, 1024
 ACKS_AT_ONCE = 64
 """So many lines are less than what a pipe takes whole or not at all."""
 SYNC_SECONDS = 1.0
@@ -85,6 +87,9 @@ class Reader:
         self.failed: Exception | None = None
         self.lines: dict[int, Line] = {}
         self.returned: queue.SimpleQueue[tuple[Line, Any]] = queue.SimpleQueue()
+        self.waiting: queue.SimpleQueue[tuple[Line, Sequence[tuple[bytes, int]], str] | None] = queue.SimpleQueue()
+        self.read_total = self.written_total = 0
+        self.said = 0.0
         self.unsaid: set[int] = set()
         self.words: collections.deque[str] = collections.deque()
         self.reads = 0
@@ -131,6 +136,12 @@ class Reader:
             if not self.say("\n".join(f"read {line.number} {line.writer.offset}" for line in part)):
                 self.unsaid.update(line.number for line in part)
 
+    def acknowledge_at_times(self, now: float) -> None:
+        """Acknowledge, unless that was just done."""
+        if self.unsaid and now - self.said >= ACK_SECONDS:
+            self.said = now
+            self.acknowledge()
+
     def tell(self, word: str) -> None:
         """Have the loop say something; safe to call from any thread."""
         self.words.append(word)
@@ -151,23 +162,23 @@ class Reader:
     def run(self) -> None:
         """Read until told to stop or until no port is left."""
         threading.Thread(target=self._each_second, daemon=True).start()
+        writing = threading.Thread(target=self._write, daemon=True)
+        writing.start()
         threads = []
         with selectors.DefaultSelector() as selector:
             for line in list(self.lines.values()):  # one that is read by a thread may be over already
                 self.tell(f"opened {line.number}")
                 threads += self._begin(line, selector)
             self.say_words()
-            said = window = time.monotonic()
+            window = time.monotonic()
             rest = False
             while self.lines and not self.stop.is_set():
-                wait = ACK_SECONDS if self.unsaid else IDLE_SECONDS
+                wait = ACK_SECONDS if self.unsaid or self.read_total > self.written_total else IDLE_SECONDS
                 for key, _ in selector.select(wait) if selector.get_map() else self._nap(wait):
                     self._ready(key.data, selector)
                 self.say_words()
                 now = time.monotonic()
-                if self.unsaid and now - said >= ACK_SECONDS:
-                    self.acknowledge()
-                    said = now
+                self.acknowledge_at_times(now)
                 if now - window >= BUSY_WINDOW_SECONDS:
                     busy = self.reads > BUSY_READS * (now - window) / (2 if rest else 1)
                     rest = busy and self.read_bytes < SMALL_BYTES * self.reads
@@ -178,6 +189,8 @@ class Reader:
                 if rest:
                     time.sleep(REST_SECONDS)
             self._last(selector)
+        self.waiting.put(None)
+        _together([writing], CLOSE_SECONDS)
         _together(threads, END_SECONDS)
         self.say_words()
         self.acknowledge()
@@ -246,10 +259,36 @@ class Reader:
         if reads:
             self.reads += len(reads)
             self.read_bytes += total
-            self.keep(line, reads)
+            self.read_total += total
+            self.waiting.put((line, reads, ""))
         if reason:
             selector.unregister(line.fd)
-            self.gone(line, reason)
+            self.waiting.put((line, (), reason))
+        while self.read_total - self.written_total > HELD_BYTES and not self.stop.is_set():
+            time.sleep(0.001)  # a disk that is slower than the lines, for long
+
+    def _write(self) -> None:
+        """Journal what the loop reads: a disk may take a moment for a write, and a line waits for nobody."""
+        going_on = True
+        while going_on:
+            found = [self.waiting.get()]
+            while not self.waiting.empty() and len(found) < BATCH:
+                found.append(self.waiting.get())
+            going_on = None not in found
+            gathered: dict[int, tuple[Line, list[tuple[bytes, int]]]] = {}
+            for line, reads, reason in filter(None, found):
+                gathered.setdefault(line.number, (line, []))[1].extend(reads)
+                if reason:
+                    self._journal(*gathered.pop(line.number))
+                    self.gone(line, reason)
+            for line, reads in gathered.values():
+                self._journal(line, reads)
+            self.acknowledge_at_times(time.monotonic())
+
+    def _journal(self, line: Line, reads: Sequence[tuple[bytes, int]]) -> None:
+        if reads and self.failed is None:
+            self.keep(line, reads)
+        self.written_total += sum(len(data) for data, _ in reads)
 
     def _read_port(self, line: Line, port: Any) -> None:
         """Read a port that has no descriptor to wait for."""
@@ -395,6 +434,8 @@ def main() -> int:
         if not (capture / "journal").is_dir():
             raise StorageError(f"{capture} is closed: nothing can be added to it.")
         raise_limit()
+        with contextlib.suppress(OSError, AttributeError):
+            os.nice(NICENESS)  # where it may: a line waits for nobody
         reader = Reader(capture, json.loads(sys.stdin.buffer.readline()))
     except EdgeprofError as error:
         print(f"error {error}", flush=True)

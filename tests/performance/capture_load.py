@@ -253,7 +253,7 @@ RATE_HZ, SAMPLES = 100_000, 250
 
 def power_frame(seq: int) -> bytes:
     """Return a frame of samples that can be told from every other."""
-    samples = (np.arange(SAMPLES, dtype="<u2") + seq * 7).astype("<u2").tobytes()
+    samples = ((np.arange(SAMPLES) + seq * 7) % 65536).astype("<u2").tobytes()
     body = wire.POWER.pack(1000, 3300, 0) + samples
     return wire.encode_frame(wire.Type.POWER, body, n=SAMPLES, boot=1, seq=seq, t0=seq * SAMPLES, dt=1)
 
