@@ -1,9 +1,8 @@
 """The interval of a change of NLL on the same text: a block bootstrap, studentized and symmetric.
 
 The tokens of one text are scored twice, and their differences averaged. Neighbours share their context, so whole
-blocks of the text are drawn, not tokens. Of the bootstraps that were tried, those by percentiles are too narrow:
-differences of NLL have tails a hundred times as heavy as the normal's, and a text holds few blocks
-(``docs/statistics.md``).
+blocks of the text are drawn, not tokens. Intervals by the percentiles of the draws would be too narrow: differences of
+NLL are heavy-tailed, and a text holds few blocks (``docs/statistics.md``).
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def block_bootstrap_nll(
     sums, counts = block_sums(values[order], at[order], block_tokens)
     if len(counts) < LEAST_BLOCKS:
         return None
-    limits = block_limits(sums, counts, (alpha / 2, alpha), draws, np.random.default_rng(seed))
+    limits = block_limits(sums, counts, draws, np.random.default_rng(seed), alpha)
     return Interval.of(limits, len(counts), alpha)
 
 
@@ -92,9 +91,9 @@ def block_sums(values: Float, positions: npt.NDArray[np.int64], block_tokens: in
 
 
 def block_limits(
-    sums: Float, counts: Float, tails: tuple[float, ...], draws: int, rng: np.random.Generator
+    sums: Float, counts: Float, draws: int, rng: np.random.Generator, alpha: float = ALPHA
 ) -> tuple[Float, ...]:
-    """Return the mean of blocks on the last axis, then low and high for the risk of each tail.
+    """Return the mean of blocks on the last axis, the wide interval and the narrow one: five arrays.
 
     Each draw's distance from the estimate is divided by the draw's own standard error; the quantile of the absolute
     values, times the estimate's standard error, is the half-width (P. Hall, "On symmetric bootstrap confidence
@@ -117,7 +116,7 @@ def block_limits(
     found = [estimate]
     # Blocks that are all alike have no error, and rounding must not divide by it.
     calm = error <= 1e-12 * np.abs(sums).max(axis=-1) / counts.max()
-    for tail in tails:
+    for tail in (alpha / 2, alpha):
         # No narrower than Student's: with few blocks a quantile of draws is uncertain itself.
         quantile = np.maximum(np.quantile(scores, 1 - 2 * tail, axis=-1), stats.t.ppf(1 - tail, blocks - 1))
         half = np.where(calm, 0.0, quantile * error)

@@ -11,7 +11,7 @@ __all__ = ["DECODE_MEDIAN", "WARM_UP_PASSES", "run_values"]
 
 DECODE_MEDIAN = "decode_median_ticks"
 WARM_UP_PASSES = 4
-"""On a host whose clock is noisy the first four decode passes took 0.3 to 1.2 % longer than the rest."""
+"""The first passes run with cold caches, and clocks that have not risen yet."""
 
 
 def run_values(
@@ -49,7 +49,7 @@ def run_values(
     if metric in tokens.columns:
         raise UsageError(
             f"{metric!r} is of a token, and tokens of a run are not independent: counted as samples they raise a false "
-            f"alarm in 12 to 60 % of comparisons. Compare runs, by {DECODE_MEDIAN!r} or a metric of a run; for more "
+            f"alarm in 39 % of comparisons. Compare runs, by {DECODE_MEDIAN!r} or a metric of a run; for more "
             "certainty measure more runs, not more tokens."
         )
     if metric != DECODE_MEDIAN and metric not in METRICS:

@@ -15,7 +15,14 @@ from scipy import stats
 from edgeprof import intervals
 from edgeprof.bootstrap import BLOCK_TOKENS, block_bootstrap_nll
 from edgeprof.errors import NotComparableError, UsageError
-from edgeprof.intervals import _signed_rank_count, log_ratios, walsh_interval, walsh_limits, welch_interval
+from edgeprof.intervals import (
+    _signed_rank_count,
+    gate_interval,
+    log_ratios,
+    walsh_interval,
+    walsh_limits,
+    welch_interval,
+)
 from edgeprof.run_values import run_values
 
 PAIRS = np.array([0.03, -0.01, 0.05, 0.02, 0.04, 0.01, 0.06])
@@ -96,7 +103,7 @@ def test_the_interval_moves_with_its_data_and_turns_with_them(values, by):
 
 def test_many_data_sets_at_once_are_each_by_itself():
     sets = np.random.default_rng(3).standard_normal((5, 9))
-    together = walsh_limits(sets, (0.025, 0.05))
+    together = walsh_limits(sets)
     for row, *limits in zip(sets, *together, strict=True):
         found = walsh_interval(row)
         assert [found.estimate, *ends(found)] == limits
@@ -106,6 +113,22 @@ def test_a_coarse_clock_widens_both_ends():
     calm = walsh_interval(np.zeros(8), tick_fraction=0.001)
     assert ends(calm) == (-0.001, 0.001, -0.001, 0.001)
     assert ends(walsh_interval(np.zeros(8))) == (0, 0, 0, 0)
+
+
+def test_with_few_pairs_verdicts_go_by_what_student_s_interval_says_too():
+    one_out = np.array([0.03, 0.029, 0.031, 0.03, 0.028, 0.032, 0.03, 0.031, 0.029, 0.2])
+    ranks, found = walsh_interval(one_out), gate_interval(one_out)
+    theirs = stats.ttest_1samp(one_out, 0).confidence_interval(0.95)
+    assert ranks.low > theirs.low
+    assert found.low == pytest.approx(theirs.low)
+    assert found.high == pytest.approx(max(theirs.high, ranks.high))
+    assert (found.estimate, found.narrow_low, found.narrow_high) == (
+        ranks.estimate,
+        ranks.narrow_low,
+        ranks.narrow_high,
+    )
+    assert gate_interval(np.tile(one_out, 2)) == walsh_interval(np.tile(one_out, 2))
+    assert gate_interval(PAIRS[:5]) is None
 
 
 def test_log_ratios_are_of_pairs():
