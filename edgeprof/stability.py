@@ -1,8 +1,8 @@
 """Whether runs are what intervals take them for: independent measurements of one thing that does not change.
 
 Each function looks for one fault in the values of one group of runs, in the order in which they were measured, and
-returns a finding in plain words with what to do next, or None. On normal noise each speaks in at most 5 % of series of
-10 runs, and 2 % of 30 (``docs/statistics.md``); of fewer than ten runs none says anything.
+returns a finding in plain words with what to do next, or None. On normal noise each speaks in about 5 % of series of
+10 runs at most, and 1 % of 30 (``docs/statistics.md``); of fewer than ten runs only their number is said.
 """
 
 from __future__ import annotations

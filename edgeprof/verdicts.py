@@ -26,7 +26,7 @@ LOOKS = {1: 0.05, 2: 0.0294, 3: 0.0221}
 """Planned looks at data that are still growing, to the risk of each (Pocock's bounds for 5 % in all)."""
 LEAST_TOTAL = 8
 CLOSE_HALF_WIDTH = 0.75
-"""Of the smallest effect: estimates near it with intervals as narrow as this were settled by more runs in 7 %."""
+"""Of the smallest effect: estimates near it with intervals as narrow as this are close, and seldom settled by more."""
 _POWER_QUANTILE = float(stats.norm.ppf(0.9))
 
 
@@ -47,7 +47,8 @@ class Verdict:
     resolution
         The smallest change, as a fraction, that this many runs with this noise are likely to settle; 0 on exact clocks.
     more_runs
-        How many more runs a side are likely to settle it; 0 where it is settled, None where hardly any number would.
+        How many more runs a side (or what else was counted) are likely to settle it; 0 where it is settled, None where
+        that cannot be said.
     certain
         True if the clock is exact.
     """
@@ -78,7 +79,9 @@ def alpha_of_looks(looks: int) -> float:
     return LOOKS[looks]
 
 
-def judge(interval: Interval | None, smallest: float, *, better: Better = "lower", n: int = 0) -> Verdict:
+def judge(
+    interval: Interval | None, smallest: float, *, better: Better = "lower", n: int = 0, counted: str = "runs a side"
+) -> Verdict:
     """Judge a change by its interval.
 
     Parameters
@@ -91,13 +94,15 @@ def judge(interval: Interval | None, smallest: float, *, better: Better = "lower
     better
         Which way the metric is better.
     n
-        How many runs a side there are, where ``interval`` is None.
+        How many there are of what is counted, where ``interval`` is None.
+    counted
+        What ``n`` and ``more_runs`` count; of a change of NLL, ``"blocks of the text"``.
 
     Returns
     -------
     Verdict
-        Not enough data says how many more runs would do; a change that is close to the smallest effect stays so
-        however many there are.
+        Not enough data says how many more runs are likely to do; a change that is close to the smallest effect may stay
+        so however many there are.
 
     Raises
     ------
@@ -106,7 +111,7 @@ def judge(interval: Interval | None, smallest: float, *, better: Better = "lower
     """
     limit = _limit(smallest, better)
     if interval is None or not math.isfinite(interval.estimate):
-        return _without_interval(n)
+        return _without_interval(n, counted)
     half = (interval.narrow_high - interval.narrow_low) / 2
     settled = _resolving(interval.alpha) * half
     sign = 1 if better == "lower" else -1
@@ -126,7 +131,7 @@ def judge(interval: Interval | None, smallest: float, *, better: Better = "lower
     more_runs = {"not enough data": max(total - interval.n, 1), "close to the smallest effect": None}.get(word, 0)
     change, ends = math.expm1(interval.estimate), (math.expm1(interval.low), math.expm1(interval.high))
     verdict = Verdict(word, "", change, *ends, math.expm1(settled), more_runs)
-    return replace(verdict, reason=_reason(verdict, interval, smallest))
+    return replace(verdict, reason=_reason(verdict, interval, smallest, counted))
 
 
 def judge_exact(base: float, candidate: float, smallest: float, *, better: Better = "lower") -> Verdict:
@@ -159,12 +164,12 @@ def judge_exact(base: float, candidate: float, smallest: float, *, better: Bette
     return Verdict(word, reason, change, change, change, 0.0, 0, certain=True)  # type: ignore[arg-type]
 
 
-def _without_interval(n: int) -> Verdict:
+def _without_interval(n: int, counted: str) -> Verdict:
     more = LEAST_TOTAL - n if n < LEAST_TOTAL else None
     if more is None:
-        reason = f"{n} runs a side give no interval: a run has no value, or only one session is known."
+        reason = f"{n} {counted} give no interval: one of them has no value, or only one session is known."
     else:
-        reason = f"{n} runs a side are too few for an interval. Take {more} more, in pairs with the base."
+        reason = f"{n} {counted} are too few for an interval. Take {more} more, the base and the candidate in pairs."
     return Verdict("not enough data", reason, math.nan, math.nan, math.nan, math.nan, more)
 
 
@@ -189,7 +194,7 @@ def _resolving(alpha: float) -> float:
 
 
 def _is_close(estimate: float, half: float, limit: float, settled: float) -> bool:
-    """Tell whether more runs would hardly settle a change that is not settled.
+    """Tell whether more runs would seldom settle a change that is not settled.
 
     Either there are enough for any other change, or the estimate is nearer to the limit than to no change or to twice
     the limit, and the interval is too narrow to have come there by chance.
@@ -197,7 +202,7 @@ def _is_close(estimate: float, half: float, limit: float, settled: float) -> boo
     return settled <= limit or (abs(abs(estimate) - limit) <= limit / 2 and half <= CLOSE_HALF_WIDTH * limit)
 
 
-def _reason(verdict: Verdict, interval: Interval, smallest: float) -> str:
+def _reason(verdict: Verdict, interval: Interval, smallest: float, counted: str) -> str:
     level, effect = f"{100 * (1 - interval.alpha):.4g} %", _percent(smallest)[1:]
     found = f"{_percent(verdict.change)} [{_percent(verdict.low)}, {_percent(verdict.high)}]"
     if verdict.word in ("worse", "better"):
@@ -207,11 +212,11 @@ def _reason(verdict: Verdict, interval: Interval, smallest: float) -> str:
         return f"{found}: the {narrow} interval lies within the smallest effect of {effect}."
     if verdict.more_runs is None:
         return (
-            f"{found}: the change is about as large as the smallest effect of {effect}, and hardly any number of runs "
-            "tells on which side it is. Decide whether it matters, or choose another smallest effect."
+            f"{found}: the change is about as large as the smallest effect of {effect}, and more runs tell only now "
+            "and then on which side it is. Decide whether it matters, or choose another smallest effect."
         )
     return (
-        f"{found}: {interval.n} runs a side settle changes of {_percent(verdict.resolution)[1:]}, not of {effect}. "
+        f"{found}: {interval.n} {counted} settle changes of {_percent(verdict.resolution)[1:]}, not of {effect}. "
         f"About {verdict.more_runs} more would."
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edgeprof.errors import NotComparableError, UsageError
-from edgeprof.intervals import Interval, walsh_interval
+from edgeprof.intervals import Interval, gate_interval
 from edgeprof.metrics import METRICS
 from edgeprof.verdicts import LOOKS, alpha_of_looks, judge, judge_exact
 
@@ -82,6 +82,9 @@ def test_more_runs_are_those_of_the_formula():
     assert found.resolution == pytest.approx(math.expm1(factor * 2 * D))
     assert "117 more" in found.reason
     assert "10 runs a side" in found.reason
+    text = judge(interval(-2.4 * D, 2.4 * D, -2 * D, 2 * D, n=10), 0.02, counted="blocks of the text")
+    assert "10 blocks of the text settle" in text.reason
+    assert text.more_runs == 117
 
 
 def test_in_all_at_least_eight_runs_are_asked_for():
@@ -98,12 +101,12 @@ def test_what_is_settled_asks_for_nothing_and_what_is_close_for_no_number():
     assert judge(interval(2 * D, 3 * D, 2.1 * D, 2.9 * D), 0.02).more_runs == 0
     close = judge(interval(0.5 * D, 1.5 * D, 0.6 * D, 1.4 * D), 0.02)
     assert close.more_runs is None
-    assert "hardly any number" in close.reason
+    assert "only now and then" in close.reason
 
 
 @given(st.floats(-0.2, 0.2), st.integers(6, 20))
 def test_an_interval_of_no_width_is_always_settled(change, n):
-    found = judge(walsh_interval(np.full(n, change)), 0.02)
+    found = judge(gate_interval(np.full(n, change)), 0.02)
     expected = "same" if abs(change) <= D else ("worse" if change > 0 else "better")
     assert found.word == expected
     assert (found.resolution, found.more_runs) == (0, 0)
@@ -139,7 +142,7 @@ def test_the_levels_leave_five_percent_for_all_looks(looks):
 
 def test_the_reason_says_the_level_of_the_looks():
     pairs = 0.1 + 0.01 * np.random.default_rng(2).standard_normal(10)
-    found = judge(walsh_interval(pairs, alpha=alpha_of_looks(3)), 0.02)
+    found = judge(gate_interval(pairs, alpha=alpha_of_looks(3)), 0.02)
     assert found.word == "worse"
     assert "97.79 % interval" in found.reason
 
