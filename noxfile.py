@@ -282,16 +282,16 @@ def notebooks_session(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[::-1], tags=["ci"])
 def tests(session: nox.Session) -> None:
-    """Run the tests: all on the oldest Python, all but the emulators on the newest, the fast ones in between."""
+    """Run the tests: all on the oldest Python, all but what takes longest on the newest, the fast ones in between."""
     matrix(session)
     install(session, "test", "firmware")
     usual = PROJECT["tool"]["pytest"]["ini_options"]["addopts"][-1].removeprefix("-m=")
-    less = {PYTHONS[-1]: " and not emulators", PYTHONS[0]: ""}
+    less = {PYTHONS[-1]: " and not emulators and not once", PYTHONS[0]: ""}
     pytest(
         session,
         "-m",
         usual + less.get(str(session.python), " and not emulators and not slow"),
-        *folders("unit", "contract", "integration", "notebooks"),
+        *folders("unit", "contract", "integration", "simulation", "notebooks"),
     )
 
 

@@ -34,6 +34,7 @@ def _can_mount() -> bool:
 
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.slow,
     pytest.mark.skipif(not IS_LINUX, reason="only on Linux"),
     pytest.mark.skipif(IS_LINUX and not _can_mount(), reason="needs root to mount a tmpfs"),

@@ -62,6 +62,7 @@ ENDLESS: dict[str, Callable[[int], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_what_never_ends_needs_no_more_memory(kind: str) -> None:
@@ -86,6 +87,7 @@ def test_what_never_ends_needs_no_more_memory(kind: str) -> None:
     assert peak < 100 << 20
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_a_minute_of_fuzzing() -> None:
     done = run(60, 31)

@@ -29,7 +29,11 @@ from edgeprof.display import Table
 from edgeprof.runs import formatted
 from edgeprof.schema import TABLES
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="only on systems with ptys")]
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="only on systems with ptys"),
+]
 
 NAMES = [
     b"../../etc/passwd", b"/etc/passwd", b"..\\..\\windows", b"CON", b"NUL.txt", b".", b"..", b"", b" ", b"~", b"a/b",

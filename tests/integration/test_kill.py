@@ -29,6 +29,7 @@ def test_the_independent_decoder() -> None:
     assert uncobs(wire.cobs.encode(bytes(range(256)) * 3)) == bytes(range(256)) * 3
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_eighty_kills_lose_nothing() -> None:
     done = run(80, 20)
@@ -38,3 +39,10 @@ def test_eighty_kills_lose_nothing() -> None:
     assert done["in_the_middle_of_a_segment"] >= 1  # it is some twelfth of them
     assert done["segments"] >= 30
     assert done["passes_compared"] > 10_000
+
+
+@pytest.mark.nightly
+def test_a_thousand_kills_lose_nothing() -> None:
+    done = run(1000, 21, go_on=True)
+    assert done["failures"] == []
+    assert done["kills"]["reader"] >= 100

@@ -32,6 +32,7 @@ def flood(folder: Path, n_bytes: int, warm_up: int, segment: int) -> dict[str, i
 
 
 @LINUX
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("segment", [20_000_000, 10**9], ids=["in many segments", "in one segment"])
 def test_memory_does_not_grow_with_what_is_sealed(tmp_path: Path, segment: int) -> None:
@@ -91,6 +92,7 @@ STREAMS = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", STREAMS)
 def test_what_is_no_frame_takes_no_memory_and_the_next_frame_is_found(kind: str) -> None:
