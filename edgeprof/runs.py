@@ -21,10 +21,8 @@ def formatted(measured: pd.DataFrame) -> pd.DataFrame:
     def words(column: str) -> pd.Series:
         return measured[column].fillna(units.UNKNOWN).astype(str)
 
-    several = len(set(measured["capture_id"])) > 1
     return pd.DataFrame(
-        ({"capture": measured["capture_id"]} if several else {})
-        | {
+        {
             "run": measured["run_id"].str.rsplit("/", n=1).str[-1],
             "board": words("board"),
             "model": words("model"),

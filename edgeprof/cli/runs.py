@@ -28,7 +28,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(measured.to_json(orient="records", indent=1))
         return 0
-    print(text_table(formatted(measured)))
+    table = formatted(measured)
+    if len(set(measured["capture_id"])) > 1:  # runs of each are numbered from 1
+        table.insert(0, "capture", measured["capture_id"])
+    print(text_table(table))
     if len(dataset.claims):
         tokens = dataset.table("tokens", TOKEN_COLUMNS, {"clock": "host"})
         rates = claimed.claimed_rates(dataset.claims, dataset.runs, tokens)

@@ -31,7 +31,7 @@ def test_runs_as_people_read_them():
     )  # fmt: skip
     table = runs.formatted(measure(ds)).to_dict("records")
     assert table[0] == {
-        "capture": "c", "run": "0-0001", "board": "toy", "model": "m", "quant": "F16", "prompt": "p",
+        "run": "0-0001", "board": "toy", "model": "m", "quant": "F16", "prompt": "p",
         "kind": "generate",
         "status": "ok", "passes": "12", "frames lost": "0", "prefill [tick/token]": "10.0",
         "decode [tick/token]": "2.00 k", "TTFT [tick]": "30.0", "ITL p95 [tick]": "2.00 k", "perplexity": "–",
