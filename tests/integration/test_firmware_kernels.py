@@ -311,6 +311,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", BROKEN)
 def test_the_check_reports_a_broken_kernel(tmp_path, fault):
@@ -331,6 +332,7 @@ BROKEN_SIMD = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", INT8_BLOCK)
 def test_the_check_reports_a_broken_simd_kernel(tmp_path, kind):
@@ -423,6 +425,7 @@ def test_tokenizer_equals_python_s_on_strange_texts(tiny_encoder, text):
     assert tiny_encoder(text) == tiny_encoder.vocabulary.encode(text)
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_tokenizer_equals_python_s_on_stories(code):
     encoder = Encoder(code, MODELS / "fable-1.2m-F16.gguf")

@@ -20,6 +20,7 @@ import edgeprof
 from edgeprof.care import verify
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="only on systems with ptys"),
     pytest.mark.skipif(not shutil.which("socat"), reason="needs socat (apt-get install socat)"),

@@ -98,6 +98,7 @@ def test_other_people_s_rules_are_what_scipy_says():
     assert (rules.pyperf(base[:1], candidate[:1])[0] != rules.SAME) == one
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_a_smaller_run_keeps_what_is_promised():
     check_coverage(coverage.run(sets=500, sizes=(10, 50), draws=499), 93 - error_pct(93, 500), 98 + error_pct(98, 500))
