@@ -12,7 +12,6 @@ It imports no numpy, decodes nothing and syncs in a thread, so that nothing stan
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import errno
 import itertools
@@ -37,6 +36,7 @@ from edgeprof.journal import PortWriter, append_event, events_path
 from edgeprof.layout import sync
 from edgeprof.line_errors import line_errors, what_grew
 from edgeprof.open_files import raise_limit
+from edgeprof.reader_words import ACK_SECONDS, Words
 from edgeprof.reconnect import Identity, identify, may_return, reopen
 from edgeprof.transports import WRITE_SECONDS, PortSettings, is_device, open_port, selectable, write_all
 
@@ -46,11 +46,8 @@ REQUEST = struct.Struct("<HH")
 READ_BYTES = 1 << 16
 MORE_BYTES = 2048
 """A read that brings so much is followed by another one at once: a pty or a driver hands out its buffer in parts."""
-ACK_SECONDS = 0.005
 NICENESS = -10
 HELD_BYTES, BATCH = 64 << 20, 1024
-ACKS_AT_ONCE = 64
-"""So many lines are less than what a pipe takes whole or not at all."""
 SYNC_SECONDS = 1.0
 OVERRUN_SECONDS = 60
 """What the driver lost is noted as often: a line that is noisy for a week is not a million rows."""
@@ -89,9 +86,7 @@ class Reader:
         self.returned: queue.SimpleQueue[tuple[Line, Any]] = queue.SimpleQueue()
         self.waiting: queue.SimpleQueue[tuple[Line, Sequence[tuple[bytes, int]], str] | None] = queue.SimpleQueue()
         self.read_total = self.written_total = 0
-        self.said = 0.0
-        self.unsaid: set[int] = set()
-        self.words: collections.deque[str] = collections.deque()
+        self.words = Words(self.stop, self.offset_of)
         self.reads = 0
         self.read_bytes = 0
         self.noted = False
@@ -114,42 +109,10 @@ class Reader:
 
         return list(list_ports.comports())
 
-    # -- saying ------------------------------------------------------------------------------------------
-    def say(self, text: str) -> bool:
-        """Write lines to standard output; False if nobody reads them now. It must never hold up the loop."""
-        try:
-            os.write(1, text.encode() + b"\n")
-        except BlockingIOError:
-            return False
-        except OSError:
-            self.stop.set()
-        return True
-
-    def acknowledge(self) -> None:
-        """Say how far each journal goes that has grown."""
-        found = []
-        while self.unsaid:
-            with contextlib.suppress(KeyError):  # another thread took the last one
-                if line := self.lines.get(self.unsaid.pop()):
-                    found.append(line)
-        for part in (found[i : i + ACKS_AT_ONCE] for i in range(0, len(found), ACKS_AT_ONCE)):
-            if not self.say("\n".join(f"read {line.number} {line.writer.offset}" for line in part)):
-                self.unsaid.update(line.number for line in part)
-
-    def acknowledge_at_times(self, now: float) -> None:
-        """Acknowledge, unless that was just done."""
-        if self.unsaid and now - self.said >= ACK_SECONDS:
-            self.said = now
-            self.acknowledge()
-
-    def tell(self, word: str) -> None:
-        """Have the loop say something; safe to call from any thread."""
-        self.words.append(word)
-
-    def say_words(self) -> None:
-        """Say what was told, in order; what nobody reads now is said later."""
-        while self.words and self.say(self.words[0]):
-            self.words.popleft()
+    def offset_of(self, number: int) -> int | None:
+        """Return how far a port's journal goes, None of one that is read no more."""
+        line = self.lines.get(number)
+        return None if line is None else line.writer.offset
 
     def note(self, line: Line, kind: str, t_ns: int, detail: str, end_ns: int | None = None) -> None:
         """Journal what happened to a port. A full disk is found by the next byte that comes."""
@@ -167,18 +130,18 @@ class Reader:
         threads = []
         with selectors.DefaultSelector() as selector:
             for line in list(self.lines.values()):  # one that is read by a thread may be over already
-                self.tell(f"opened {line.number}")
+                self.words.tell(f"opened {line.number}")
                 threads += self._begin(line, selector)
-            self.say_words()
+            self.words.say_all()
             window = time.monotonic()
             rest = False
             while self.lines and not self.stop.is_set():
-                wait = ACK_SECONDS if self.unsaid or self.read_total > self.written_total else IDLE_SECONDS
+                wait = ACK_SECONDS if self.words.unsaid or self.read_total > self.written_total else IDLE_SECONDS
                 for key, _ in selector.select(wait) if selector.get_map() else self._nap(wait):
                     self._ready(key.data, selector)
-                self.say_words()
+                self.words.say_all()
                 now = time.monotonic()
-                self.acknowledge_at_times(now)
+                self.words.acknowledge_at_times(now)
                 if now - window >= BUSY_WINDOW_SECONDS:
                     busy = self.reads > BUSY_READS * (now - window) / (2 if rest else 1)
                     rest = busy and self.read_bytes < SMALL_BYTES * self.reads
@@ -192,8 +155,8 @@ class Reader:
         self.waiting.put(None)
         _together([writing], CLOSE_SECONDS)
         _together(threads, END_SECONDS)
-        self.say_words()
-        self.acknowledge()
+        self.words.say_all()
+        self.words.acknowledge()
         lines = list(self.lines.values())
         closing = [threading.Thread(target=self._close, args=(line,), daemon=True) for line in lines]
         for thread in closing:
@@ -283,7 +246,7 @@ class Reader:
                     self.gone(line, reason)
             for line, reads in gathered.values():
                 self._journal(line, reads)
-            self.acknowledge_at_times(time.monotonic())
+            self.words.acknowledge_at_times(time.monotonic())
 
     def _journal(self, line: Line, reads: Sequence[tuple[bytes, int]]) -> None:
         if reads and self.failed is None:
@@ -328,7 +291,7 @@ class Reader:
             )
             self.stop.set()
             return False
-        self.unsaid.add(line.number)
+        self.words.unsaid.add(line.number)
         return True
 
     # -- ports that go and come ----------------------------------------------------------------------------
@@ -345,7 +308,7 @@ class Reader:
         else:
             del self.lines[line.number]
             word = "closed" if reason == END else "failed"
-        self.tell(f"read {line.number} {line.writer.offset}\n{word} {line.number} {reason}")
+        self.words.tell(f"read {line.number} {line.writer.offset}\n{word} {line.number} {reason}")
         self.leaving.append(threading.Thread(target=self._look_for, args=(line, port), daemon=True))
         self.leaving[-1].start()
 
@@ -364,7 +327,7 @@ class Reader:
         seconds = (now - line.lost_ns) / 1e9
         self.note(line, "reconnect", line.lost_ns, f"away for {seconds:.1f} s", now)
         threads = self._begin(line, selector)
-        self.tell(f"back {line.number}")
+        self.words.tell(f"back {line.number}")
         return threads
 
     def write(self, number: int, data: bytes) -> None:
@@ -451,7 +414,7 @@ def main() -> int:
     threading.Thread(target=listen, args=(sys.stdin.buffer, reader.write, reader.stop), daemon=True).start()
     reader.run()
     if reader.failed is not None:
-        reader.say(f"error {reader.failed}")
+        reader.words.say(f"error {reader.failed}")
         return getattr(reader.failed, "exit_code", DeviceError.exit_code)
     return 0
 
