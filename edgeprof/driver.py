@@ -111,6 +111,10 @@ def _answers(request: int) -> Callable[[wire.Frame], bool]:
     return lambda f: f.type == wire.Type.REPLY and wire.decode_reply(f.body)[0] == request
 
 
+def _is_hello(frame: wire.Frame) -> bool:
+    return frame.type == wire.Type.HELLO
+
+
 def _run_end(frame: wire.Frame) -> bool:
     # A board that idles has ended its run: should RUN_END be lost, its next heartbeat says so.
     return frame.type == wire.Type.RUN_END or (frame.type == wire.Type.HEARTBEAT and not frame.run)
@@ -147,8 +151,7 @@ def converse(
     """
     ids, outcome = _Requests(last_request), Outcome()
     request = ids.next()
-    greeted: Callable[[wire.Frame], bool] = lambda f: f.type == wire.Type.HELLO  # noqa: E731
-    hello = yield Ask(wire.hello_request(request), greeted, HELLO_SECONDS, HELLO_TRIES, at_rest=True)
+    hello = yield Ask(wire.hello_request(request), _is_hello, HELLO_SECONDS, HELLO_TRIES, at_rest=True)
     if hello is None:
         raise DeviceError(
             f"{name} did not answer: {HELLO_TRIES} HELLO requests in {HELLO_SECONDS * HELLO_TRIES:.0f} s brought no "

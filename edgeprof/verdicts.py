@@ -153,15 +153,16 @@ def judge_exact(base: float, candidate: float, smallest: float, *, better: Bette
             f"{candidate}. Leave out the metric that has no value."
         )
     change = (candidate - base) / base
-    if candidate == base:
-        word, reason = "same", "exactly equal"
-    else:
+    word: Word = "same"
+    reason = "exactly equal"
+    if candidate != base:
         # 1.02 is no binary fraction: what lies on the limit must not fall beyond it by rounding.
         beyond = max(candidate, base) > min(candidate, base) * (1 + smallest) * (1 + 1e-12)
-        word = ("worse" if (change > 0) == (better == "lower") else "better") if beyond else "same"
+        if beyond:
+            word = "worse" if (change > 0) == (better == "lower") else "better"
         where = "beyond" if beyond else "below"
         reason = f"changed by {_percent(change)} (certain, {where} the smallest effect of {_percent(smallest)[1:]})"
-    return Verdict(word, reason, change, change, change, 0.0, 0, certain=True)  # type: ignore[arg-type]
+    return Verdict(word, reason, change, change, change, 0.0, 0, certain=True)
 
 
 def _without_interval(n: int, counted: str) -> Verdict:
