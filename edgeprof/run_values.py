@@ -7,7 +7,7 @@ import pandas as pd
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
 from edgeprof.metrics import METRICS, measure_runs
 
-__all__ = ["DECODE_MEDIAN", "WARM_UP_PASSES", "run_values"]
+__all__ = ["DECODE_MEDIAN", "WARM_UP_PASSES", "all_run_values", "run_values"]
 
 DECODE_MEDIAN = "decode_median_ticks"
 WARM_UP_PASSES = 4
@@ -71,6 +71,16 @@ def run_values(
     else:
         found = measure_runs(runs, tokens).set_index("run_id")[metric]
     return found.reindex(pd.Index(ids, name="run_id")).astype("float64").rename(metric)
+
+
+def all_run_values(tokens: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what :func:`run_values` gives for every metric, a column each, measured once.
+
+    Parameters and errors are those of :func:`run_values`.
+    """
+    median = run_values(tokens, runs)
+    others = measure_runs(runs, tokens).set_index("run_id").reindex(median.index)
+    return pd.concat([median, others], axis=1)
 
 
 def _decode_medians(tokens: pd.DataFrame, warm_up_passes: int) -> pd.Series:
