@@ -126,12 +126,7 @@ class Dataset:
 
     def arrow(self, name: str, columns: list[str] | None = None, where: Mapping[str, Any] | None = None) -> pa.Table:
         """Return a table as Arrow; parameters as of :meth:`table`."""
-        if name not in TABLES:
-            raise unknown_name("table", name, TABLES)
-        own = [c.name for c in TABLES[name]]
-        for column in columns or ():
-            if column not in own:
-                raise unknown_name(f"column of {name}", column, own)
+        own = _checked(name, columns or ())
         conditions = dict(where or {})
         run_columns = [c.name for c in TABLES["runs"]] if "run_id" in own else []
         by_run = {k: conditions.pop(k) for k in list(conditions) if k not in own and k in run_columns}
@@ -165,7 +160,11 @@ class Dataset:
         ------
         StorageError
             A file is damaged.
+        UsageError
+            There is no such table or column.
         """
+        _checked(name, columns)
+        _checked("runs", where or ())
         groups = self._choose(where)[1] if where else None
         mine = [e for e in self._files if e["table"] == name]
         paths = [e["full"] for e in mine if groups is None or (e["board"], e["model"], e["quant"]) in groups]
@@ -230,6 +229,17 @@ class Dataset:
     def _repr_html_(self) -> str:
         facts = pd.DataFrame({"edgeprof data set": list(self._facts()), "": list(self._facts().values())})
         return html_table(facts)
+
+
+def _checked(name: str, columns: Iterable[str]) -> list[str]:
+    """Return the columns of a table, if these are among them."""
+    if name not in TABLES:
+        raise unknown_name("table", name, TABLES)
+    own = [c.name for c in TABLES[name]]
+    for column in columns:
+        if column not in own:
+            raise unknown_name(f"column of {name}", column, own)
+    return own
 
 
 def _pieces(entry: dict[str, Any], part: pa.Table) -> Iterator[tuple[tuple[str, int], pa.Table]]:

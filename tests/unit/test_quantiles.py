@@ -156,12 +156,31 @@ def test_a_file_of_an_older_version_may_lack_a_column(folder):
     )
 
 
-def test_a_damaged_file_is_told(folder):
+@pytest.mark.parametrize("damage", ["cut", "turned", "gone"])
+def test_a_damaged_file_is_told(folder, damage):
     (path, *_) = sorted(folder.glob("capture=1/segment=*/board=*/model=*/quant=*/tokens.parquet"))
     ds = edgeprof.open(folder)
-    path.write_bytes(path.read_bytes()[:-10])
+    data = bytearray(path.read_bytes())
+    column = next(c for c in pq.read_metadata(path).row_group(0).to_dict()["columns"] if c["path_in_schema"] == "ticks")
+    # A bit within the values, which the checksum of its page alone can notice.
+    data[column["data_page_offset"] + column["total_compressed_size"] // 2] ^= 1
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data if damage == "turned" else data[:-10])
     with pytest.raises(StorageError, match="edgeprof verify"):
         token_quantiles(ds)
+
+
+def test_batches_are_of_what_there_is(folder):
+    ds = edgeprof.open(folder)
+    with pytest.raises(UsageError, match="'tokens'"):
+        next(ds.batches("token", ["ticks"]))
+    with pytest.raises(UsageError, match="'ticks'"):
+        next(ds.batches("tokens", ["tick"]))
+    with pytest.raises(UsageError, match="'quant'"):
+        next(ds.batches("tokens", ["ticks"], {"quants": "F16"}))
+    assert sum(batch.num_rows for batch in ds.batches("tokens", ["phase"])) == len(ds.tokens)
 
 
 @pytest.mark.parametrize(
