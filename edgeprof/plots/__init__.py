@@ -12,7 +12,7 @@ from edgeprof.plots.memory import plot_memory_budget, plot_sections
 from edgeprof.plots.run import plot_passes
 from edgeprof.plots.scaling import plot_scaling
 from edgeprof.plots.stages import plot_stages
-from edgeprof.plots.style import tick_unit
+from edgeprof.plots.style import tick_unit, use
 from edgeprof.plots.tradeoff import plot_tradeoff
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "plot_stages",
     "plot_tradeoff",
     "tick_unit",
+    "use",
 ]
