@@ -58,6 +58,8 @@ def plot_stages(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = No
             whole, (left, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5,
             color=style.look().muted,
         )  # fmt: skip
+    if not names:
+        ax.text(0.5, 0.5, "not known", transform=ax.transAxes, ha="center", va="center", color=style.look().muted)
     if alone:
         style.set_height(ax, 1.9 + 0.36 * max(len(names), 2))
     ax.set_yticks(range(len(names)), [mpl_text(n) for n in names])
