@@ -156,13 +156,14 @@ def test_its_signature_is_that_of_all(name):
     assert "clock" in parameters or more or name in RATIOS | IN_DATA, "ticks need to say of which clock"
 
 
-def test_in_the_dark_nothing_is_drawn_in_the_colours_of_the_light(name):
-    """Every text can be read on what is behind it, also where the figure is drawn later."""
+@pytest.mark.parametrize("look", style.LOOKS)
+def test_every_text_can_be_read_on_what_is_behind_it(name, look):
+    """Also where the figure is drawn later, in another look."""
     plot, data, more = example(name)
-    with plots.use("dark") as dark:
+    with plots.use(look) as used:
         ax = plot(data, **more)
     ax.figure.canvas.draw()
-    assert to_hex(ax.figure.get_facecolor()).upper() == to_hex(ax.get_facecolor()).upper() == dark.background
+    assert to_hex(ax.figure.get_facecolor()).upper() == to_hex(ax.get_facecolor()).upper() == used.background
     written = [t for t in ax.figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
     assert len(written) > 3
     cells = [p for p in ax.patches if p.get_facecolor()[3] == 1]
@@ -172,7 +173,7 @@ def test_in_the_dark_nothing_is_drawn_in_the_colours_of_the_light(name):
         grounds = [p.get_facecolor() for p in cells if p.get_window_extent().contains(*middle)]
         if text.get_bbox_patch() is not None:
             grounds.append(text.get_bbox_patch().get_facecolor())
-        behind = grounds[-1][:3] if grounds else dark.background
+        behind = grounds[-1][:3] if grounds else used.background
         assert style.contrast(text.get_color(), behind) >= 4.5, text.get_text()
 
 
