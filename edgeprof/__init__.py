@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
     from edgeprof.fronts import pareto
-    from edgeprof.metrics import measure
+    from edgeprof.metrics import measure, missing
     from edgeprof.prediction import Prediction, predict
     from edgeprof.recommendation import recommend
     from edgeprof.scaling import scaling_curves
@@ -38,6 +38,7 @@ __all__ = [
     "held_out",
     "measure",
     "memory_budget",
+    "missing",
     "open",
     "pareto",
     "predict",
@@ -57,6 +58,7 @@ _LAZY = {
     "fit_clock": ("edgeprof.clock", "fit_clock"),
     "held_out": ("edgeprof.validation", "held_out"),
     "measure": ("edgeprof.metrics", "measure"),
+    "missing": ("edgeprof.metrics", "missing"),
     "memory_budget": ("edgeprof.budget", "memory_budget"),
     "predict": ("edgeprof.prediction", "predict"),
     "Prediction": ("edgeprof.prediction", "Prediction"),
