@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeprof.claimed import claimed_rates
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
+    from edgeprof.fidelity import agreement
     from edgeprof.fronts import pareto
     from edgeprof.metrics import measure, missing
     from edgeprof.prediction import Prediction, predict
@@ -32,6 +33,7 @@ __all__ = [
     "Dataset",
     "Prediction",
     "__version__",
+    "agreement",
     "claimed_rates",
     "compare",
     "fit_clock",
@@ -52,6 +54,7 @@ __all__ = [
 _LAZY = {
     "open": ("edgeprof.store", "open_dataset"),
     "Dataset": ("edgeprof.store", "Dataset"),
+    "agreement": ("edgeprof.fidelity", "agreement"),
     "claimed_rates": ("edgeprof.claimed", "claimed_rates"),
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),

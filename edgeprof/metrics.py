@@ -28,15 +28,16 @@ if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
 __all__ = [
-    "EXACT_CLOCKS", "METRICS", "TOKEN_COLUMNS", "Metric", "itl_ticks", "markdown", "measure", "measure_runs", "missing",
+    "EXACT_CLOCKS", "METRICS", "TOKEN_COLUMNS", "Description", "Metric", "itl_ticks", "markdown", "measure",
+    "measure_runs", "missing",
 ]  # fmt: skip
 
 STAGE_COLUMNS = ["run_id", "position", "stage", "ticks"]
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric: what it is called, which way is better, what it needs, where it comes from.
+class Description:
+    """What a metric is called, which way is better, what it needs, where it comes from.
 
     Attributes
     ----------
@@ -46,10 +47,6 @@ class Metric:
         ``lower``, ``higher``, or nothing where neither is better in itself.
     needs, formula, source : str
         What it takes, how it is computed, and who computes it so.
-    value : callable
-        A run's row and its passes to a number, or None where inputs are missing.
-    lacks : tuple of callable
-        What it takes, one by one: the same two to what is missing, in words, or None.
     """
 
     name: str
@@ -58,6 +55,20 @@ class Metric:
     needs: str
     formula: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(Description):
+    """One metric of a run.
+
+    Attributes
+    ----------
+    value : callable
+        A run's row and its passes to a number, or None where inputs are missing.
+    lacks : tuple of callable
+        What it takes, one by one: the same two to what is missing, in words, or None.
+    """
+
     value: values.Value
     lacks: tuple[inputs.Lack, ...]
 
@@ -276,7 +287,7 @@ def _inputs(
     )  # fmt: skip
 
 
-def markdown(metrics: Iterable[Metric]) -> str:
+def markdown(metrics: Iterable[Description]) -> str:
     """Return metrics as a Markdown table, as ``docs/metrics.md`` holds it."""
     columns = ("unit", "better", "needs", "formula", "source")
     head = ["| metric | unit | better | needs | formula | source |", "|---|---|---|---|---|---|"]
