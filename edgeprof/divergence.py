@@ -30,7 +30,7 @@ class Logits(NamedTuple):
 
     Attributes
     ----------
-    at : DataFrame
+    places : DataFrame
         ``window`` and ``position`` of each.
     logits : ndarray of float, shape (positions, vocabulary)
         In nat.
@@ -38,7 +38,7 @@ class Logits(NamedTuple):
         How many positions more there are of which a piece is missing.
     """
 
-    at: pd.DataFrame
+    places: pd.DataFrame
     logits: npt.NDArray[np.float32]
     incomplete: int
 
@@ -122,9 +122,9 @@ def assembled(rows: pd.DataFrame, n_vocab: int | None = None) -> Logits:
     values = np.empty((len(sound), whole), np.float32)
     for row, part in zip(values, sound, strict=True):
         np.concatenate(pieces[part], out=row, casting="unsafe")
-    at = known[["window", "position"]].iloc[[part.start for part in sound]].astype("int64").reset_index(drop=True)
+    places = known[["window", "position"]].iloc[[part.start for part in sound]].astype("int64").reset_index(drop=True)
     every = len(rows[["window", "position"]].drop_duplicates())
-    return Logits(at, values, every - len(sound))
+    return Logits(places, values, every - len(sound))
 
 
 def _groups(keys: npt.NDArray[np.int64]) -> Iterator[slice]:

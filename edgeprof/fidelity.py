@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from edgeprof.divergence import LOGIT_COLUMNS, Logits, assembled
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
 from edgeprof.metrics import Description
 from edgeprof.schema import TABLES
-from edgeprof.token_pairs import PAIR_COLUMNS, TokenPairs, paired
+from edgeprof.token_pairs import PAIR_COLUMNS, TokenPairs, TokenRows, paired, token_rows
 
 if TYPE_CHECKING:
     from edgeprof.store import Dataset
@@ -41,20 +42,20 @@ class PairMetric(Description):
     lack: Callable[[TokenPairs], str | None]
 
 
-def _both_top1(pairs: TokenPairs) -> pd.DataFrame:
-    return pairs.scored.dropna(subset=["top1_id_run", "top1_id_reference"])
+def _both_top1(pairs: TokenPairs) -> npt.NDArray[np.bool_]:
+    return np.asarray((pairs.top1 >= 0) & (pairs.reference_top1 >= 0), np.bool_)
 
 
 def top1_agreement(pairs: TokenPairs) -> float | None:
     """Return at which share of the scored positions both find the same token the most probable."""
     both = _both_top1(pairs)
-    return float((both["top1_id_run"] == both["top1_id_reference"]).mean()) if len(both) else None
+    return float((pairs.top1 == pairs.reference_top1)[both].mean()) if both.any() else None
 
 
 def _lack_of_top1(pairs: TokenPairs) -> str | None:
-    if len(_both_top1(pairs)):
+    if _both_top1(pairs).any():
         return None
-    if pairs.scored.empty:
+    if not len(pairs.top1):
         return "needs scored tokens of both runs: have one text scored on both, `edgeprof capture --eval FILE`"
     return "needs top1_id of scored tokens: the board sent them without it"
 
@@ -63,10 +64,13 @@ def first_divergence_token(pairs: TokenPairs) -> float | None:
     """Return the number of the first generated token that differs, from 0; None where none does, or it is not known."""
     if _lack_of_greed(pairs) is not None:
         return None
-    one, other = pairs.generated["next_id_run"], pairs.generated["next_id_reference"]
-    lost = np.flatnonzero((one.isna() | other.isna()).to_numpy(bool))
-    differ = np.flatnonzero((one != other).fillna(False).to_numpy(bool))
+    differ = np.flatnonzero(pairs.sampled != pairs.reference_sampled)
+    lost = np.flatnonzero(_lost(pairs))
     return float(differ[0]) if len(differ) and (not len(lost) or differ[0] < lost[0]) else None
+
+
+def _lost(pairs: TokenPairs) -> npt.NDArray[np.bool_]:
+    return np.asarray((pairs.sampled < 0) | (pairs.reference_sampled < 0), np.bool_)
 
 
 def _lack_of_greed(pairs: TokenPairs) -> str | None:
@@ -81,10 +85,10 @@ def _lack_of_difference(pairs: TokenPairs) -> str | None:
         return "needs a generation of both runs: have one prompt continued by both, `edgeprof capture --prompt TEXT`"
     if (said := _lack_of_greed(pairs)) is not None:
         return said
-    n = len(pairs.generated)
+    n = len(pairs.sampled)
     if not n:
         return "needs the whole prompt and a generated token of both runs: passes were lost, see `runs.frames_lost`"
-    if pairs.generated.isna().any(axis=None):
+    if _lost(pairs).any():
         return "needs every token up to the first that differs: some before it were lost, see `runs.frames_lost`"
     return f"needs a token that differs: of the {n} that both generated, none does"
 
@@ -97,7 +101,7 @@ def kl_mean(pairs: TokenPairs) -> float | None:
 
 def _lack_of_logits(pairs: TokenPairs) -> str | None:
     kl = pairs.kl_nat
-    if pairs.scored.empty:
+    if not len(pairs.top1):
         return _lack_of_top1(pairs)
     if kl is None:
         return (
@@ -218,7 +222,7 @@ def _row(rows: _Rows, run: Any, references: pd.DataFrame) -> dict[str, Any]:
         return row | {"refused": str(error)}
     return (
         row
-        | {"scored_tokens": len(pairs.scored), "generated_tokens": len(pairs.generated)}
+        | {"scored_tokens": len(pairs.top1), "generated_tokens": len(pairs.sampled)}
         | {"kl_tokens": 0 if pairs.kl_nat is None else len(pairs.kl_nat)}
         | {name: metric.value(pairs) for name, metric in PAIR_METRICS.items()}
         | {"missing": {n: said for n, metric in PAIR_METRICS.items() if (said := metric.lack(pairs)) is not None}}
@@ -249,6 +253,7 @@ class _Rows:
         }
         sent = dataset.table("logits", ["run_id"]) if "logits" in TABLES else self.none
         self.with_logits = set(sent["run_id"].astype(str))
+        self.apart: dict[str, TokenRows] = {}
         self.kept: tuple[str, Logits | None] = ("", None)
 
     def pairs(self, run: Any, reference: Any) -> TokenPairs:
@@ -262,8 +267,13 @@ class _Rows:
         if self.kept[0] != reference.run_id:  # many runs have one reference
             self.kept = (reference.run_id, self._logits(reference, None if other is None else len(other)))
         logits = (self._logits(run, None if one is None else len(one)), self.kept[1])
-        tokens = [self.tokens.get(str(r.run_id), self.none) for r in (run, reference)]
-        return paired(run, tokens[0], reference, tokens[1], *logits)
+        return paired(self._rows(run), self._rows(reference), *logits)
+
+    def _rows(self, run: Any) -> TokenRows:
+        name = str(run.run_id)
+        if name not in self.apart:
+            self.apart[name] = token_rows(run, self.tokens.get(name, self.none))
+        return self.apart[name]
 
     def _logits(self, run: Any, n_vocab: int | None) -> Logits | None:
         if str(run.run_id) not in self.with_logits:

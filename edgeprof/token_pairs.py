@@ -18,12 +18,46 @@ from edgeprof.errors import NotComparableError
 from edgeprof.metric_values import whole_prompt
 from edgeprof.passes import TOKEN_COLUMNS, passes_of
 
-__all__ = ["PAIR_COLUMNS", "TokenPairs", "paired"]
+__all__ = ["PAIR_COLUMNS", "TokenPairs", "TokenRows", "paired", "token_rows"]
 
 PAIR_COLUMNS = [*TOKEN_COLUMNS, "token_id", "top1_id"]
 
-_AT = ["window", "position"]
-_SIDES = ("_run", "_reference")
+_Ints = npt.NDArray[np.int64]
+_UNKNOWN = -1
+"""No token has this id: what is not known, or was lost."""
+_LONGEST = 1 << 20
+"""More tokens no context has; a device may claim any position."""
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Rows by their place, ascending: window (-1 where there is none) and position, each place once."""
+
+    place: _Ints
+    token_id: _Ints
+    next_id: _Ints
+    top1_id: _Ints
+    n_batch: _Ints
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """What a run was given and what it made of it.
+
+    Attributes
+    ----------
+    run : row of table ``runs``
+        Which.
+    prompt, scored : places
+        Its prefill passes, and the scored positions of an evaluation.
+    sampled : ndarray of int
+        The generated tokens, from the first; -1 where one was lost. Empty where the prompt did not arrive as a whole.
+    """
+
+    run: Any
+    prompt: _Places
+    scored: _Places
+    sampled: _Ints
 
 
 @dataclass(frozen=True)
@@ -34,38 +68,50 @@ class TokenPairs:
     ----------
     run, reference : row of table ``runs``
         The two.
-    scored : DataFrame
-        A row for each scored position that both have: ``window``, ``position``, ``next_id``, ``top1_id_run``,
-        ``top1_id_reference``.
-    generated : DataFrame
-        A row for each generated token of the common length, from the first: ``next_id_run`` and
-        ``next_id_reference``, null where the token was lost. Without a row where the prompt's end was lost.
+    top1, reference_top1 : ndarray of int, shape (positions,)
+        What each finds the most probable at the scored positions that both have; -1 where it is not known.
+    sampled, reference_sampled : ndarray of int, shape (tokens,)
+        The generated tokens of the common length, from the first; -1 where one was lost.
     kl_nat : ndarray of float or None
         KL(reference || run) at each scored position whose logits both have; None where a run has no logits.
     incomplete : int
-        Positions of which a piece of the logits is missing on either side.
+        Positions of which a piece of the logits is missing, on both sides together.
     """
 
     run: Any
     reference: Any
-    scored: pd.DataFrame
-    generated: pd.DataFrame
+    top1: _Ints
+    reference_top1: _Ints
+    sampled: _Ints
+    reference_sampled: _Ints
     kl_nat: npt.NDArray[np.float64] | None
     incomplete: int
 
 
+def token_rows(run: Any, tokens: pd.DataFrame) -> TokenRows:
+    """Take a run's tokens apart.
+
+    Parameters
+    ----------
+    run
+        Its row of table ``runs``.
+    tokens
+        Its rows of table ``tokens``, with :data:`PAIR_COLUMNS`, in any order.
+    """
+    phase = tokens["phase"]
+    scored = tokens["scored"].fillna(False).to_numpy(np.bool_)
+    return TokenRows(run, _places(tokens[phase == "prefill"]), _places(tokens[scored]), _sampled(run, tokens))
+
+
 def paired(
-    run: Any, tokens: pd.DataFrame, reference: Any, reference_tokens: pd.DataFrame,
-    logits: Logits | None = None, reference_logits: Logits | None = None,
-) -> TokenPairs:  # fmt: skip
+    rows: TokenRows, reference: TokenRows, logits: Logits | None = None, reference_logits: Logits | None = None
+) -> TokenPairs:
     """Put a run beside its reference.
 
     Parameters
     ----------
-    run, reference
-        Rows of table ``runs``, of one model with one vocabulary.
-    tokens, reference_tokens
-        Their rows of table ``tokens``, with :data:`PAIR_COLUMNS`.
+    rows, reference
+        From :func:`token_rows`, of runs of one vocabulary.
     logits, reference_logits
         From :func:`edgeprof.divergence.assembled`, where they were sent.
 
@@ -74,19 +120,27 @@ def paired(
     NotComparableError
         They are of other models, or were given other tokens.
     """
-    if pd.isna(run.model) or pd.isna(reference.model) or run.model != reference.model:
-        raise _unlike("another model", str(run.model), str(reference.model))
-    if not (pd.isna(run.n_prompt) or pd.isna(reference.n_prompt)) and run.n_prompt != reference.n_prompt:
-        raise _unlike("another prompt", f"{run.n_prompt} tokens", f"{reference.n_prompt}")
-    _refuse_other_prompt(tokens, reference_tokens)
-    scored = _scored(tokens, reference_tokens)
+    run, other = rows.run, reference.run
+    if pd.isna(run.model) or pd.isna(other.model) or run.model != other.model:
+        raise _unlike("another model", str(run.model), str(other.model))
+    if not (pd.isna(run.n_prompt) or pd.isna(other.n_prompt)) and run.n_prompt != other.n_prompt:
+        raise _unlike("another prompt", f"{run.n_prompt} tokens", f"{other.n_prompt}")
+    _refuse_other_prompt(rows.prompt, reference.prompt)
+    mine, theirs = rows.scored, reference.scored
+    place, at, there = _both(mine.place, theirs.place)
+    if len(mine.place) and len(theirs.place) and not len(place):
+        raise _unlike("another text", *(f"{len(x.place)} scored, from {_where(x.place[0])}" for x in (mine, theirs)))
+    _refuse_other(place, mine.next_id[at], theirs.next_id[there], "another text")
+    known = (mine.next_id[at] != _UNKNOWN) & (theirs.next_id[there] != _UNKNOWN)
+    common = min(len(rows.sampled), len(reference.sampled))
     kl_nat, incomplete = None, 0
     if logits is not None and reference_logits is not None:
-        kl_nat = _kl(scored, logits, reference_logits)
+        kl_nat = _kl(place[known], logits, reference_logits)
         incomplete = logits.incomplete + reference_logits.incomplete
     return TokenPairs(
-        run, reference, scored, _generated((run, tokens), (reference, reference_tokens)), kl_nat, incomplete
-    )
+        run, other, mine.top1_id[at][known], theirs.top1_id[there][known], rows.sampled[:common],
+        reference.sampled[:common], kl_nat, incomplete,
+    )  # fmt: skip
 
 
 def _unlike(what: str, one: str, other: str) -> NotComparableError:
@@ -96,79 +150,77 @@ def _unlike(what: str, one: str, other: str) -> NotComparableError:
     )
 
 
-def _refuse_other_prompt(tokens: pd.DataFrame, reference: pd.DataFrame) -> None:
+def _keys(window: _Ints, position: _Ints) -> _Ints:
+    """Return one number for a window and a position, both of which fit 32 bits."""
+    return (window << 32) + position
+
+
+def _where(place: int) -> str:
+    window, position = int(place) >> 32, int(place) & 0xFFFFFFFF
+    return f"position {position}" + (f" of window {window}" if window >= 0 else "")
+
+
+def _places(tokens: pd.DataFrame) -> _Places:
+    tokens = tokens[tokens["position"].notna()]
+    columns = {
+        name: tokens[name].to_numpy(np.int64, na_value=1 if name == "n_batch" else _UNKNOWN)
+        for name in ("window", "position", "token_id", "next_id", "top1_id", "n_batch")
+    }
+    keys, first, times = np.unique(
+        _keys(columns.pop("window"), columns.pop("position")), return_index=True, return_counts=True
+    )
+    once = times == 1
+    return _Places(keys[once], **{name: values[first[once]] for name, values in columns.items()})
+
+
+def _both(one: _Ints, other: _Ints) -> tuple[_Ints, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the places that both have, and where each has them."""
+    return np.intersect1d(one, other, assume_unique=True, return_indices=True)
+
+
+def _refuse_other_prompt(prompt: _Places, reference: _Places) -> None:
     """Refuse prompts of other tokens: of each pass what was fed in, and but for the last what was to come next."""
-    parts = [_unique(t[t["phase"] == "prefill"]) for t in (tokens, reference)]
-    if not all(map(len, parts)):
-        return
-    both = _merged(parts[0], parts[1], ["token_id", "next_id", "n_batch"])
-    both = both[both["n_batch_run"].fillna(1) == both["n_batch_reference"].fillna(1)]
-    last = min(int(part["position"].max()) for part in parts)
-    for column, rows in (("token_id", both), ("next_id", both[both["position"] < last])):
-        _refuse_where(rows, column, "another prompt")
+    place, at, there = _both(prompt.place, reference.place)
+    same = prompt.n_batch[at] == reference.n_batch[there]
+    place, at, there = place[same], at[same], there[same]
+    _refuse_other(place, prompt.token_id[at], reference.token_id[there], "another prompt")
+    if len(place):
+        inside = place < min(prompt.place[-1], reference.place[-1])
+        _refuse_other(place[inside], prompt.next_id[at][inside], reference.next_id[there][inside], "another prompt")
 
 
-def _refuse_where(both: pd.DataFrame, column: str, what: str) -> None:
-    one, other = (both[f"{column}{side}"] for side in _SIDES)
-    differ = both[(one.notna() & other.notna() & (one != other)).fillna(False).to_numpy(bool)]
+def _refuse_other(place: _Ints, one: _Ints, other: _Ints, what: str) -> None:
+    differ = np.flatnonzero((one != _UNKNOWN) & (other != _UNKNOWN) & (one != other))
     if len(differ):
-        row = differ.iloc[0]
-        where = f"position {row['position']}" + (f" of window {row['window']}" if row["window"] >= 0 else "")
-        raise _unlike(f"{what} at {where}", *(f"token {row[f'{column}{side}']}" for side in _SIDES))
+        first = differ[0]
+        raise _unlike(f"{what} at {_where(place[first])}", f"token {one[first]}", f"token {other[first]}")
 
 
-def _unique(tokens: pd.DataFrame) -> pd.DataFrame:
-    """Return rows whose position is known and there once, with a window that can be a key."""
-    known = tokens.dropna(subset=["position"])
-    keys = {"window": known["window"].fillna(-1).astype("int64"), "position": known["position"].astype("int64")}
-    return known.assign(**keys).drop_duplicates(_AT, keep=False)
+def _sampled(run: Any, tokens: pd.DataFrame) -> _Ints:
+    """Return the tokens that were sampled: the last prefill pass samples the first one, each decode pass one more."""
+    none = np.empty(0, np.int64)
+    made = tokens[
+        tokens["phase"].isin(["prefill", "decode"]).to_numpy(bool) & tokens["position"].notna().to_numpy(bool)
+    ]
+    if made.empty or not whole_prompt(run, passes_of(made.sort_values("position"))):
+        return none
+    prompt, decode = (_places(made[made["phase"] == phase]) for phase in ("prefill", "decode"))
+    if not len(prompt.place):
+        return none
+    end = prompt.place[-1] + prompt.n_batch[-1] - 1
+    numbers = np.append(0, decode.place + decode.n_batch - 1 - end)
+    said, follows = np.append(prompt.next_id[-1], decode.next_id), numbers >= 0
+    found = np.full(min(int(numbers.max()), _LONGEST) + 1, _UNKNOWN)
+    fits = follows & (numbers < len(found))
+    found[numbers[fits]] = said[fits]
+    return found
 
 
-def _merged(tokens: pd.DataFrame, reference: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    one, other = (part[[*_AT, *columns]].astype(dict.fromkeys(columns, "Int64")) for part in (tokens, reference))
-    return one.merge(other, on=_AT, suffixes=_SIDES, sort=True)
-
-
-def _scored(tokens: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
-    parts = [_unique(t[t["scored"].fillna(False).to_numpy(bool)]) for t in (tokens, reference)]
-    both = _merged(parts[0], parts[1], ["next_id", "top1_id"])
-    if both.empty and all(map(len, parts)):
-        raise _unlike("another text", *(f"{len(p)} scored positions, from {p['position'].min()}" for p in parts))
-    _refuse_where(both, "next_id", "another text")
-    same = both[both["next_id_run"].notna() & both["next_id_reference"].notna()]
-    return same.rename(columns={"next_id_run": "next_id"}).drop(columns="next_id_reference").reset_index(drop=True)
-
-
-def _generated(*sides: tuple[Any, pd.DataFrame]) -> pd.DataFrame:
-    one, other = (_sampled(run, tokens) for run, tokens in sides)
-    if one.empty or other.empty:
-        both = pd.DataFrame({f"next_id{side}": pd.array([], "Int64") for side in _SIDES})
-    else:
-        common = range(min(int(one.index[-1]), int(other.index[-1])) + 1)
-        both = pd.DataFrame({f"next_id{s}": part.reindex(common) for s, part in zip(_SIDES, (one, other), strict=True)})
-    return both.reset_index(drop=True)
-
-
-def _sampled(run: Any, tokens: pd.DataFrame) -> pd.Series:
-    """Return the tokens that were sampled by their number, from 0; none where the prompt did not arrive as a whole.
-
-    The last prefill pass samples the first one; tokens that were lost leave their numbers out.
-    """
-    made = _unique(tokens[tokens["phase"].isin(["prefill", "decode"]).to_numpy(bool)]).sort_values("position")
-    ends = (made["position"] + made["n_batch"].fillna(1).astype("int64") - 1).to_numpy(np.int64)
-    sampled = pd.Series(made["next_id"].astype("Int64").to_numpy(), index=ends)
-    if made.empty or not whole_prompt(run, passes_of(made)):
-        return sampled.iloc[:0]
-    first = int(np.flatnonzero((made["phase"] == "prefill").to_numpy(bool))[-1])
-    sampled = sampled.iloc[first:]
-    sampled.index -= ends[first]
-    return sampled[~sampled.index.duplicated()]
-
-
-def _kl(scored: pd.DataFrame, logits: Logits, reference: Logits) -> npt.NDArray[np.float64]:
-    if len(logits.at) and len(reference.at) and logits.logits.shape[1] != reference.logits.shape[1]:
-        raise _unlike("another vocabulary", *(f"{x.logits.shape[1]} tokens" for x in (logits, reference)))
-    both = scored[_AT].merge(logits.at.reset_index(names="run"), on=_AT).merge(
-        reference.at.reset_index(names="reference"), on=_AT
-    )  # fmt: skip
-    return kl_divergence(reference.logits[both["reference"].to_numpy(int)], logits.logits[both["run"].to_numpy(int)])
+def _kl(place: _Ints, logits: Logits, reference: Logits) -> npt.NDArray[np.float64]:
+    sides = (logits, reference)
+    if all(len(x.places) for x in sides) and logits.logits.shape[1] != reference.logits.shape[1]:
+        raise _unlike("another vocabulary", *(f"{x.logits.shape[1]} tokens" for x in sides))
+    mine, theirs = (_keys(*(x.places[c].to_numpy(np.int64) for c in ("window", "position"))) for x in sides)
+    _, at, there = _both(mine, theirs)
+    scored = np.isin(mine[at], place)
+    return kl_divergence(reference.logits[there[scored]], logits.logits[at[scored]])

@@ -15,10 +15,12 @@ import pytest
 
 import edgeprof
 from edgeprof.decode_work import DecodeWork
+from edgeprof.fidelity import PAIR_METRICS, PairMetric
 from edgeprof.metrics import METRICS, TOKEN_COLUMNS, Metric, markdown, measure, measure_runs
 from edgeprof.passes import Passes, passes_of
 from edgeprof.records import STAGES
 from edgeprof.stage_profile import UNATTRIBUTED
+from edgeprof.token_pairs import paired, token_rows
 
 ROOT = Path(__file__).parents[2]
 UNITS = {
@@ -207,6 +209,35 @@ def test_of_the_reference_data_each_value_or_its_reason_is_there(reference):
     assert reasons["reason"].str.startswith("needs ").all()
 
 
-def test_the_page_lists_every_metric():
+@pytest.mark.parametrize("registry", [METRICS, PAIR_METRICS], ids=["of a run", "against a reference"])
+def test_the_page_lists_every_metric(registry):
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    assert f"\n{markdown(METRICS.values())}\n" in text
+    assert f"\n{markdown(registry.values())}\n" in text
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Return an evaluation and a generation beside themselves, all that there can be of both known."""
+    scored = [t | {"top1_id": 7} for t in handmade.scored("c/0-0001", [[1.0, 2.0]])]
+    row = next(handmade.frame("runs", [handmade.run(sampler="greedy")]).itertuples(index=False))
+    parts = [token_rows(row, handmade.frame("tokens", t)) for t in (scored, handmade.generated())]
+    one, other = (paired(rows, rows) for rows in parts)
+    return replace(one, kl_nat=np.array([0.5, 1.0])), replace(other, reference_sampled=other.sampled + 1)
+
+
+@pytest.mark.parametrize("metric", PAIR_METRICS.values(), ids=PAIR_METRICS)
+def test_a_metric_of_pairs_has_a_value_or_a_reason(metric: PairMetric, pairs):
+    assert PAIR_METRICS[metric.name] is metric
+    assert metric.unit == {"kl_mean": "nat/token", "first_divergence_token": "token"}.get(metric.name, "")
+    assert metric.better in ("lower", "higher") and len(metric.formula) > 5 and len(metric.source) > 5
+    found = [(metric.value(p), metric.lack(p)) for p in pairs]
+    assert sum(value is not None for value, _ in found) == 1
+    none = np.empty(0, np.int64)
+    unknown = {"top1": none, "reference_top1": none, "sampled": none, "reference_sampled": none, "kl_nat": None}
+    for value, reason in [*found, *((metric.value(p), metric.lack(p)) for p in (replace(p, **unknown) for p in pairs))]:
+        assert (value is None) == (reason is not None)
+        assert value is None or math.isfinite(value)
+        if reason is not None:
+            assert reason.startswith("needs ")
+            words = {"top1_agreement": "scored", "first_divergence_token": "generation|token", "kl_mean": "scored|logits"}
+            assert re.search(words[metric.name], reason)

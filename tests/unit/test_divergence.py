@@ -102,7 +102,7 @@ def test_pieces_are_put_together():
         (1, 3, 2, [7, 8]), (0, 9, 0, [1, 2]), (1, 3, 0, [5, 6]), (0, 9, 2, [3, 4]), (None, 4, 0, [1, 2, 3, 4])
     )
     found = assembled(rows)
-    assert found.at.to_numpy().tolist() == [[-1, 4], [0, 9], [1, 3]]
+    assert found.places.to_numpy().tolist() == [[-1, 4], [0, 9], [1, 3]]
     assert found.logits.tolist() == [[1, 2, 3, 4], [1, 2, 3, 4], [5, 6, 7, 8]]
     assert found.logits.dtype == np.float32
     assert found.incomplete == 0
@@ -124,13 +124,13 @@ def test_pieces_are_put_together():
 )
 def test_a_position_with_a_piece_missing_is_left_out(lost):
     found = assembled(pieces(*lost, (0, 1, 0, [1, 2]), (0, 1, 2, [3, 4])), 4)
-    assert found.at.to_numpy().tolist() == [[0, 1]]
+    assert found.places.to_numpy().tolist() == [[0, 1]]
     assert found.incomplete == 1
 
 
 def test_nothing_is_put_together_from_nothing():
     found = assembled(pieces())
-    assert found.at.empty
+    assert found.places.empty
     assert found.logits.shape == (0, 0)
     assert assembled(pieces((0, 0, 0, [1, 2])), 3).logits.shape == (0, 3)
 

@@ -262,7 +262,7 @@ def test_another_text_is_refused_at_the_place_where_it_differs():
     elsewhere = [t | {"window": t["window"] + 7} for t in scoring("c/2", [1] * 5)]
     with pytest.raises(NotComparableError, match="another text at position 4 of window 1: 'token 99' here, 'token 14'"):
         agreement(handmade.dataset(runs[:2], scoring("c/0", [1] * 5) + other))
-    with pytest.raises(NotComparableError, match="another text: '5 scored positions"):
+    with pytest.raises(NotComparableError, match="another text: '5 scored, from position 2 of window 7'"):
         agreement(handmade.dataset([runs[0], runs[2]], scoring("c/0", [1] * 5) + elsewhere))
 
 
