@@ -13,9 +13,9 @@ from handmade import Tags, harmful
 from nbformat import v4
 
 import edgeprof
-from edgeprof import report
+from edgeprof import notebook_run, report
 from edgeprof.cli import main
-from edgeprof.errors import ReportError
+from edgeprof.errors import CellError, ReportError
 
 pytestmark = pytest.mark.slow
 
@@ -71,10 +71,60 @@ def test_a_failing_cell_says_all_and_leaves_no_old_report(tmp_path):
 
 
 def test_a_cell_that_does_not_end_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "CELL_SECONDS", 3)
+    monkeypatch.setattr(notebook_run, "CELL_SECONDS", 3)
     path = notebook(tmp_path / "endless.ipynb", "n: int = 1", "import time\ntime.sleep(60)")
-    with pytest.raises(ReportError, match=r"endless\.ipynb: a cell took more than 3 s"):
+    with pytest.raises(CellError, match=r"endless\.ipynb failed in cell \[2\].* the cell took more than 3 s") as error:
         report.make_report(path, tmp_path / "out", {})
+    assert error.value.source == "import time\ntime.sleep(60)"
+
+
+def test_a_kernel_that_dies_says_in_which_cell(tmp_path):
+    path = notebook(tmp_path / "dies.ipynb", "n: int = 1", "1", "import os\nos.kill(os.getpid(), 9)")
+    with pytest.raises(CellError, match=r"dies\.ipynb failed in cell \[3\]") as error:
+        report.make_report(path, tmp_path / "out", {})
+    assert error.value.source.startswith("import os") and error.value.exit_code == 3
+
+
+FIVE = ["notebook:", "cell:", "parameters:", "error:", "executed notebook:"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        ("ValueError('no\\n%', n)", 3, "ValueError: ('no\\n%', 7)"),
+        ("NotComparableError('too\\nfew')", 2, "NotComparableError: too few"),
+        ("StorageError('full')", 5, "StorageError: full"),
+        ("DeviceError('gone\\x1b[31m')", 4, "DeviceError: gone�[31m"),
+        ("SystemExit(9)", 3, "SystemExit: 9"),
+    ],
+)
+def test_a_failing_cell_is_said_in_five_lines(tmp_path, capsys, monkeypatch, raised, code, said):
+    source = f"\n  \nfrom edgeprof.errors import *\nraise {raised}"
+    path = notebook(tmp_path / "bad.ipynb", 'n: int = 1\noutput_dir: str = ""', source.lstrip(" "))
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    assert main(["report", str(path), "-p", "n=7", "--out", str(tmp_path / "out")]) == code
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert [line[: len(name)] for line, name in zip(lines, FIVE, strict=True)] == FIVE
+    executed = tmp_path / "out" / "notebook.ipynb"
+    assert [line[19:] for line in lines] == [
+        str(path), "[3] from edgeprof.errors import *", '{"n": 7}', said, str(executed),
+    ]  # fmt: skip
+    assert printed.out == ""  # no annotation where nobody reads it
+    assert nbformat.read(executed, as_version=4).cells[-1].outputs[0].output_type == "error"
+
+
+def test_github_gets_an_annotation(tmp_path, capsys, monkeypatch):
+    notebook(tmp_path / "a,b.ipynb", "n: int = 1", "raise ValueError('50 % :: \\n::error::mine')")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "a,b.ipynb", "--out", "out"]) == 3
+    printed = capsys.readouterr()
+    assert len(printed.err.splitlines()) == 5
+    (line,) = printed.out.splitlines()  # one command, whatever the error's text holds
+    head = "::error file=a%2Cb.ipynb,title=a%2Cb.ipynb failed in cell [2]::cell:              [2] raise ValueError("
+    assert line.startswith(head)
+    assert "%0Aerror:             ValueError: 50 %25 :: ::error::mine%0A" in line
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +143,10 @@ def test_hostile_names_are_text_in_a_report(hostile, tmp_path, capsys):
     tags = Tags(page)
     assert {"script", "b", "q", "x"}.isdisjoint(tags.tags)
     assert all(
-        a in ("src", "alt", "id", "class", "style", "lang", "charset", "name", "content", "http-equiv")
+        a in ("src", "alt", "id", "class", "style", "lang", "charset", "name", "content", "http-equiv", "tabindex", "role",
+              "aria-label")
         for a in tags.attributes
-    )
+    )  # fmt: skip
     assert tags.tags.count("img") == 4
     text = "".join(tags.texts)
     assert "<script>alert(1)</script>" in text and r"$\frac{" in text and "<b>x</b>" in text
@@ -139,5 +190,6 @@ def test_the_notebooks_make_reports_of_the_reference_data(tmp_path, capsys):
 def test_a_value_that_the_data_do_not_have_names_the_closest(tmp_path, capsys, given, message):
     words = ["report", "compare_quantizations", edgeprof.reference(), "--out", str(tmp_path / "r"), "-p", given]
     assert main(words) == 3
-    error = capsys.readouterr().err.strip()
-    assert message in error and "03_compare_quantizations.ipynb failed in cell" in error and "\n" not in error
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5
+    assert message in lines[3] and "03_compare_quantizations.ipynb" in lines[0]
