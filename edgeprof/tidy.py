@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "clock", "cost_table", "costs", "itl", "itl_table", "labels", "passes", "passes_table", "pick_run",
-    "run_facts", "tradeoff",
+    "quality_table", "run_clock", "run_facts", "tradeoff",
 ]  # fmt: skip
 
 _FACTS = (
@@ -45,7 +45,16 @@ def _of_board(dataset: Dataset, board: str) -> pd.DataFrame:
 
 def clock(dataset: Dataset, board: str) -> str:
     """Return the kind of a board's clock, for the axes of plots."""
-    kinds = _of_board(dataset, board)["clock"].dropna()
+    return _kind(_of_board(dataset, board))
+
+
+def run_clock(dataset: Dataset, run_id: str) -> str:
+    """Return the kind of the clock of a run, for the axes of plots."""
+    return _kind(dataset.runs[dataset.runs["run_id"] == run_id])
+
+
+def _kind(runs: pd.DataFrame) -> str:
+    kinds = runs["clock"].dropna()
     return str(kinds.iloc[0]) if len(kinds) else "an unknown clock"
 
 
@@ -128,6 +137,13 @@ def tradeoff(comparison: Comparison, board: str) -> pd.DataFrame:
         columns = [c for c in comparison.by if c != "board"] or ["board"]
         name = table[columns].fillna("unknown").astype(str).apply(" · ".join, axis=1, result_type="reduce")
     return table.assign(group=name)[["group", "perplexity", "model_bytes", "decode_ticks_per_token"]]
+
+
+def quality_table(comparison: Comparison) -> pd.DataFrame:
+    """Return of a comparison, as strings, what says how good each group is, without cost and memory."""
+    shown = comparison.formatted()
+    wanted = (*comparison.by, "bits / weight", "perplexity", "Δ perplexity [95 %]", "quality")
+    return shown[[column for column in shown.columns if column in wanted]]
 
 
 def pick_run(dataset: Dataset, **wanted: str) -> str:
