@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from edgeprof.errors import ReportError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Parameter", "checked", "find_notebook", "list_notebooks", "literal", "parameter_table", "parameters_of"]
 
@@ -155,6 +156,8 @@ def parameter_table(notebooks: Iterable[Path]) -> pd.DataFrame:
     ReportError
         One of them cannot be read, or has no parameters cell.
     """
+    import pandas as pd
+
     rows = [
         {"notebook": path.stem, "parameter": p.name, "type": p.type, "default": p.default, "help": p.help}
         for path in notebooks

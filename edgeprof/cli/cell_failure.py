@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from edgeprof.annotations import annotation, wanted
 from edgeprof.display import terminal_text
 from edgeprof.errors import CellError
+from edgeprof.workflow_commands import annotation, wanted
 
 __all__ = ["annotate", "lines", "tell"]
 

@@ -190,3 +190,90 @@ def test_a_value_that_the_data_do_not_have_names_the_closest(tmp_path, capsys, g
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5
     assert message in lines[3] and "03_compare_quantizations.ipynb" in lines[0]
+
+
+MATRIX = """\
+notebook: small.ipynb
+parameters: {n: 2}
+matrix: {what: [fine, bad, dies]}
+include: [{what: far, n: 5}]
+"""
+
+
+def test_a_matrix_makes_what_it_can_and_ends_with_the_worst(tmp_path, capsys):
+    notebook(
+        tmp_path / "small.ipynb",
+        'what: str = ""\nn: int = 1\noutput_dir: str = ""',
+        "import os\nfrom edgeprof import report\nfrom edgeprof.errors import StorageError\n"
+        "if what == 'bad':\n    raise StorageError('full')\nif what == 'dies':\n    os.kill(os.getppid(), 9)",
+        "report.record(output_dir, 'headline', {'n': n, 'what': what})",
+    )
+    (tmp_path / "m.yaml").write_text(MATRIX, encoding="utf-8")
+    assert main(["report", "--matrix", str(tmp_path / "m.yaml"), "--out", str(tmp_path / "out"), "--jobs", "2"]) == 5
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["2 of 4 reports made", str(tmp_path / "out" / "index.html")]
+    bad, dies = sorted(line for line in said.err.splitlines() if line.startswith("edgeprof: "))
+    assert "small.ipynb failed in cell [3] with StorageError: full" in bad
+    assert dies.startswith("edgeprof: dies-") and "ended with signal 9 and said nothing" in dies
+    reports = json.loads((tmp_path / "out" / "index.json").read_text(encoding="utf-8"))["reports"]
+    found = {r["parameters"]["what"]: (r["status"], r["headlines"]) for r in reports}
+    assert found["fine"] == ("made", {"n": "2", "what": "fine"})
+    assert found["far"] == ("made", {"n": "5", "what": "far"})
+    assert found["bad"] == ("failed in cell [3]", {"error": "StorageError: full"})
+    assert found["dies"][0].startswith("failed")
+    assert all(re.fullmatch(r"(fine|bad|dies|far-5)-[0-9a-f]{8}", r["folder"]) for r in reports)
+
+
+def test_a_matrix_that_is_wrong_makes_nothing(tmp_path, capsys):
+    notebook(tmp_path / "small.ipynb", "n: int = 1")
+    (tmp_path / "m.yaml").write_text("notebook: small.ipynb\nmatrix: {n: [1, x]}", encoding="utf-8")
+    assert main(["report", "--matrix", str(tmp_path / "m.yaml"), "--out", str(tmp_path / "out")]) == 3
+    assert "the set x: Parameter 'n' is of type int" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_list_is_a_table_and_json(capsys):
+    assert main(["report", "--list"]) == 0
+    head, _, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["notebook", "parameter", "type", "default", "help"]
+    column = head.index("type")
+    assert {line[column - 1] for line in lines} == {" "}
+    assert main(["report", "--list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == len(lines)
+    tokens = next(r for r in rows if (r["notebook"], r["parameter"]) == ("01_capture", "tokens"))
+    assert (tokens["type"], tokens["default"], tokens["help"]) == ("int", 16, "how many tokens it generates")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--list", "--index", "x"], "--list and --index are two things"),
+        (["--matrix", "x", "--leaderboard", "y"], "--matrix and --leaderboard are two things"),
+        (["--matrix", "x", "quickstart"], "--matrix takes no notebook"),
+        (["--list", "-p", "a=b"], "--list takes no notebook and no -p"),
+        (["quickstart", "--json"], "--json is for --list"),
+        (["quickstart", "--jobs", "2"], "--jobs is for --matrix"),
+    ],
+)
+def test_two_things_at_once_are_refused(capsys, words, message):
+    assert main(["report", *words]) == 3
+    assert message in capsys.readouterr().err
+
+
+def test_the_leaderboard_of_a_data_set(tmp_path, capsys):
+    assert main(["report", "--leaderboard", edgeprof.reference(), "--out", str(tmp_path)]) == 0
+    kinds = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    assert kinds == ["leaderboard.html", "leaderboard.json", "leaderboard.md"]
+    assert main(["report", "--index", str(tmp_path), "--leaderboard", edgeprof.reference()]) == 0
+    assert "<h3>wasm</h3>" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert main(["report", "--leaderboard", str(tmp_path / "none"), "--out", str(tmp_path)]) == 5
+
+
+@pytest.mark.parametrize("name", ["00_quickstart", "02_inspect_run", "04_memory_budget"])
+def test_a_notebook_needs_nothing_but_the_data(tmp_path, name):
+    """Of a board, models and prompts that the reference data do not have, without a vocabulary and an image."""
+    handmade.stored(tmp_path / "data", "one", "first")
+    handmade.stored(tmp_path / "data", "two", "second", quant="Q4_0")
+    made = report.make_report(report.find_notebook(name), tmp_path / "out", {"data": str(tmp_path / "data")})
+    assert json.loads(made.results.read_text(encoding="utf-8"))["results"]
