@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "changes", "clock", "cost_table", "costs", "itl", "itl_table", "labels", "passes", "passes_table", "pick_run",
-    "run_facts", "tradeoff",
+    "quality_table", "run_clock", "run_facts", "tradeoff",
 ]  # fmt: skip
 
 _FACTS = (
@@ -46,7 +46,16 @@ def _of_board(dataset: Dataset, board: str) -> pd.DataFrame:
 
 def clock(dataset: Dataset, board: str) -> str:
     """Return the kind of a board's clock, for the axes of plots."""
-    kinds = _of_board(dataset, board)["clock"].dropna()
+    return _kind(_of_board(dataset, board))
+
+
+def run_clock(dataset: Dataset, run_id: str) -> str:
+    """Return the kind of the clock of a run, for the axes of plots."""
+    return _kind(dataset.runs[dataset.runs["run_id"] == run_id])
+
+
+def _kind(runs: pd.DataFrame) -> str:
+    kinds = runs["clock"].dropna()
     return str(kinds.iloc[0]) if len(kinds) else "an unknown clock"
 
 
@@ -153,6 +162,13 @@ def changes(comparison: Comparison, metrics: Sequence[str] = ()) -> pd.DataFrame
     shown["word"] = shown["word"].where(shown["method"] != "none")
     columns = ["label", "group", "change", "low", "high", "word", "certain", "reason", "smallest"]
     return shown.sort_values("at", kind="stable")[columns].reset_index(drop=True)
+
+
+def quality_table(comparison: Comparison) -> pd.DataFrame:
+    """Return of a comparison, as strings, what says how good each group is, without cost and memory."""
+    shown = comparison.formatted()
+    wanted = (*comparison.by, "bits / weight", "perplexity", "Δ perplexity [95 %]", "quality")
+    return shown[[column for column in shown.columns if column in wanted]]
 
 
 def pick_run(dataset: Dataset, **wanted: str) -> str:
