@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
 __all__ = [
-    "changes", "clock", "cost_table", "costs", "itl", "itl_table", "labels", "passes", "passes_table", "pick_run",
-    "quality_table", "run_clock", "run_facts", "tradeoff",
+    "changes", "clock", "cost_table", "costs", "front_table", "itl", "itl_table", "labels", "passes", "passes_table",
+    "pick_run", "quality_table", "run_clock", "run_facts", "tradeoff",
 ]  # fmt: skip
 
 _FACTS = (
@@ -130,14 +130,32 @@ def itl_table(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def tradeoff(comparison: Comparison, board: str) -> pd.DataFrame:
-    """Return a board's groups with perplexity, size and cost, for plots."""
+    """Return a board's groups with perplexity, also as percent above the best, size and cost, for plots."""
     table = comparison.table[comparison.table["board"] == board]
     if {"model", "quant"} <= set(table.columns):
         name = labels(table)
     else:
         columns = [c for c in comparison.by if c != "board"] or ["board"]
         name = table[columns].fillna("unknown").astype(str).apply(" · ".join, axis=1, result_type="reduce")
-    return table.assign(group=name)[["group", "perplexity", "model_bytes", "decode_ticks_per_token"]]
+    above = 100 * (table["perplexity"] / table["perplexity"].min() - 1)
+    columns = ["group", "perplexity", "perplexity_above_best_pct", "model_bytes", "decode_ticks_per_token"]
+    return table.assign(group=name, perplexity_above_best_pct=above)[columns]
+
+
+def front_table(front: pd.DataFrame) -> pd.DataFrame:
+    """Return what a plot of a Pareto front shows, as strings: of each what dominates it."""
+    beaten = front["dominated_by"].where(front["dominated_by"].notna(), units.UNKNOWN)
+    on_front = front["on_front"].astype("boolean")
+    return pd.DataFrame(
+        {
+            "group": front["group"],
+            "size": front["model_bytes"].map(units.iec),
+            "decode [tick/token]": front["decode_ticks_per_token"].map(units.si),
+            "perplexity": front["perplexity"].map(lambda v: units.significant(v, 5)),
+            "on the front": on_front.map({True: "yes", False: "no"}).fillna("a metric is missing"),
+            "beaten by": beaten.astype(str),
+        }
+    )
 
 
 def changes(comparison: Comparison, metrics: Sequence[str] = ()) -> pd.DataFrame:

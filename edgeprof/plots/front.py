@@ -26,7 +26,7 @@ _TOWARD = ({"lower": "left", "higher": "right"}, {"lower": "down", "higher": "up
 
 def plot_front(
     data: pd.DataFrame, x: str, y: str, *, xlabel: str, ylabel: str, scales: tuple[float, float] = (1.0, 1.0),
-    better: Mapping[str, str] | None = None, label: str = "group", ax: Axes | None = None,
+    better: Mapping[str, str] | None = None, label: str = "group", linear_below: float = 0.0, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Plot candidates over two metrics, with their Pareto front as a line.
 
@@ -48,6 +48,9 @@ def plot_front(
         Column to ``lower`` or ``higher``; by default as the registry of metrics says, else lower.
     label
         The column that names a candidate.
+    linear_below
+        The vertical axis is linear below this and logarithmic above, if it is not 0: for how far something lies above
+        the best, which is 0 itself.
     ax
         Where to; a new figure by default.
     """
@@ -63,6 +66,10 @@ def plot_front(
     many = int(shown.sum()) > _NAMED
     palette = style.colours(names[front]) | dict.fromkeys(names[shown & ~front], (look.grey, "o"))
     _scale(ax, across[shown], up[shown])
+    if linear_below:
+        ax.set_yscale("symlog", linthresh=linear_below)
+        ax.set_ylim(-linear_below / 2, 4 * float(np.max(up[shown], initial=0.0)) + linear_below)
+        ax.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
     where = dict(zip(names[front], zip(across[front], up[front], strict=True), strict=True))
     directions = {c: (better or {}).get(c) or (METRICS[c].better if c in METRICS else "") or "lower" for c in (x, y)}
     _steps(ax, across[front], up[front], directions[x], directions[y])
