@@ -11,21 +11,22 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from edgeprof.alike import refuse_unlike
-from edgeprof.bootstrap import block_bootstrap_nll
+from edgeprof.bootstrap import LEAST_BLOCKS, block_bootstrap_nll
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
 from edgeprof.intervals import gate_interval, welch_interval
 from edgeprof.metrics import EXACT_CLOCKS, METRICS, measure_runs
+from edgeprof.noise_floor import Noise
 from edgeprof.paired import Units, common_passes, in_units, nll_differences, tick_fraction
 from edgeprof.run_values import DECODE_MEDIAN, run_values
 from edgeprof.stability import Finding, advise, unpaired
-from edgeprof.verdicts import Verdict, Word, alpha_of_looks, judge, judge_exact
+from edgeprof.verdicts import BLOCKS, Verdict, Word, alpha_of_looks, judge, judge_exact
 
 __all__ = [
     "FITS",
@@ -43,6 +44,8 @@ FITS = "fits"
 SMALLEST_EFFECTS = {"perplexity": 0.01, "nll_mean": 0.01}
 """By metric, the smallest effect that matters; of all others :data:`SMALLEST_EFFECT`."""
 SMALLEST_EFFECT = 0.02
+MISSING = "It needs "
+"""How the reason begins where a side has no value: nothing is wrong, it was not measured."""
 _QUALITY = ("perplexity", "nll_mean")
 _DECODE = "decode_ticks_per_token"
 _LEAST_TICKS = 2  # an effect of fewer ticks is the clock's
@@ -63,16 +66,6 @@ class Side:
 
     runs: pd.DataFrame
     tokens: pd.DataFrame
-
-
-class NoiseOf(Protocol):
-    """What is known of a board's noise, measured with no change at all."""
-
-    def floor(self, board: str, metric: str) -> float:
-        """Return the smallest effect that the board can show, as a fraction; 0 where it is not known."""
-
-    def sessions(self, board: str, metric: str) -> npt.NDArray[np.float64] | None:
-        """Return the medians of the same runs in several sessions, shape (K,); None where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +107,7 @@ class Change:
 
 def judge_change(
     metric: str, base: Side, candidate: Side, *, smallest: float | None = None, looks: int = 1,
-    noise: NoiseOf | None = None, allow: Collection[str] = (),
+    noise: Noise | None = None, allow: Collection[str] = (),
 ) -> Change:  # fmt: skip
     """Return what :func:`judge_changes` says of one metric."""
     return judge_changes([metric], base, candidate, smallest=smallest, looks=looks, noise=noise, allow=allow)[0]
@@ -122,7 +115,7 @@ def judge_change(
 
 def judge_changes(
     metrics: Sequence[str], base: Side, candidate: Side, *, smallest: float | None = None, looks: int = 1,
-    noise: NoiseOf | None = None, allow: Collection[str] = (),
+    noise: Noise | None = None, allow: Collection[str] = (),
 ) -> list[Change]:  # fmt: skip
     """Judge what several metrics did between a base and a candidate, both of one board.
 
@@ -193,7 +186,7 @@ class _Judged:
         return sorted(map(str, both.dropna().unique()))
 
 
-def _judge(metric: str, sides: _Judged, smallest: float | None, alpha: float, noise: NoiseOf | None) -> Change:
+def _judge(metric: str, sides: _Judged, smallest: float | None, alpha: float, noise: Noise | None) -> Change:
     if smallest is None:
         smallest = SMALLEST_EFFECTS.get(metric, SMALLEST_EFFECT)
     try:
@@ -201,10 +194,9 @@ def _judge(metric: str, sides: _Judged, smallest: float | None, alpha: float, no
             return _fits(sides, smallest)
         if metric in _QUALITY:
             return _quality(metric, sides, smallest, alpha)
-        if len(sides.clocks) > 1:
-            return unjudged(
-                metric, f"Clocks that count different things: {', '.join(sides.clocks)}.", smallest=smallest
-            )
+        if len(sides.clocks) > 1 and not _is_of_file(metric):
+            why = f"Clocks that count different things: {', '.join(sides.clocks)}."
+            return unjudged(metric, why, smallest=smallest)
         if _is_of_file(metric) or set(sides.clocks) <= set(EXACT_CLOCKS):
             return _exact(metric, sides, smallest)
         return _noisy(metric, sides, smallest, alpha, noise)
@@ -233,10 +225,10 @@ def _fits(sides: _Judged, smallest: float) -> Change:
 def _quality(metric: str, sides: _Judged, smallest: float, alpha: float) -> Change:
     found = nll_differences(sides.base.runs, sides.base.tokens, sides.candidate.runs, sides.candidate.tokens)
     if found is None:
-        why = f"It needs {METRICS[metric].needs}; the base or the candidate has none."
+        why = f"{MISSING}{METRICS[metric].needs}; the base or the candidate has none."
         return unjudged(metric, why, smallest=smallest)
     interval = block_bootstrap_nll(found.differences, found.positions, alpha=alpha)
-    verdict = judge(interval, smallest, n=found.blocks, counted="blocks of the text")
+    verdict = judge(interval, smallest, n=found.blocks, counted=BLOCKS, least=LEAST_BLOCKS)
     values = (found.base_nll, found.candidate_nll)
     if metric == "perplexity":
         with np.errstate(over="ignore"):  # a device may claim any nll
@@ -292,7 +284,7 @@ def _exact_value(metric: str, side: _Side) -> tuple[float, int]:
     return float(by_prompt.first().mean()), len(known)
 
 
-def _noisy(metric: str, sides: _Judged, smallest: float, alpha: float, noise: NoiseOf | None) -> Change:
+def _noisy(metric: str, sides: _Judged, smallest: float, alpha: float, noise: Noise | None) -> Change:
     """Judge one number a pair or a capture, of a clock that is not the same twice."""
     m = METRICS[metric]
     of_run = DECODE_MEDIAN if metric == _DECODE else metric  # the slowest passes of a run are the interruptions
@@ -305,14 +297,15 @@ def _noisy(metric: str, sides: _Judged, smallest: float, alpha: float, noise: No
         tick_fraction(m.unit, median, hz=_hz(sides)) for median in (np.median(units.base), np.median(units.candidate))
     )
     board = str(sides.base.runs["board"].iloc[0])
-    floor = noise.floor(board, metric) if noise else 0.0
+    floor = noise.floor(board, of_run) if noise else 0.0
     smallest = max(smallest, floor, _LEAST_TICKS * tick)
     findings = [
         replace(finding, text=f"{name}: {finding.text}")
         for name, values in (("base", units.base), ("candidate", units.candidate))
         for finding in advise(values, smallest, tick=tick * float(np.median(values)))
     ]
-    method, verdict = _by_units(metric, units, smallest, alpha, tick, findings, board, noise)
+    medians = noise.sessions(board, of_run) if noise and units.apart else None
+    method, verdict = _by_units(metric, units, smallest, alpha, tick, findings, medians)
     return Change(
         metric, m.unit, m.better, float(np.median(units.base)), float(np.median(units.candidate)), len(units.base),
         len(units.candidate), method, verdict, tuple(findings), smallest,
@@ -320,15 +313,14 @@ def _noisy(metric: str, sides: _Judged, smallest: float, alpha: float, noise: No
 
 
 def _by_units(
-    metric: str, units: Units, smallest: float, alpha: float, tick: float, findings: list[Finding], board: str,
-    noise: NoiseOf | None,
+    metric: str, units: Units, smallest: float, alpha: float, tick: float, findings: list[Finding],
+    medians: npt.NDArray[np.float64] | None,
 ) -> tuple[Method, Verdict]:  # fmt: skip
     better = METRICS[metric].better or "lower"
     if units.log_ratios is not None:
         interval = gate_interval(units.log_ratios, alpha=alpha, tick_fraction=tick)
         return "pairs", judge(interval, smallest, better=better, n=len(units.log_ratios), counted="pairs")
     n = min(len(units.base), len(units.candidate))
-    medians = noise.sessions(board, metric) if noise and units.apart else None
     interval = welch_interval(
         units.base, units.candidate, alpha=alpha, tick_fraction=tick, session_medians=medians
     )  # fmt: skip
@@ -353,7 +345,7 @@ def _missing(metric: str, base: float, candidate: float) -> str:
     who = {(True, True): "neither side has", (True, False): "the base has not"}.get(
         (math.isnan(base), math.isnan(candidate)), "the candidate has not"
     )
-    return f"It needs {METRICS[metric].needs}, which {who}."
+    return f"{MISSING}{METRICS[metric].needs}, which {who}."
 
 
 def unjudged(

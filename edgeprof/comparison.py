@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from edgeprof import comparison_text
+from edgeprof import comparison_text, units
 from edgeprof.alike import unlike
-from edgeprof.changes import Change, NoiseOf, Side, judge_changes, unjudged
+from edgeprof.changes import Change, Side, judge_changes, unjudged
 from edgeprof.display import html_table, terminal_text, text_table
 from edgeprof.errors import NotComparableError, unknown_name
 from edgeprof.groups import Name, baselines, grouped, labelled
-from edgeprof.metrics import METRICS, TOKEN_COLUMNS, measure_runs
+from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS, measure_runs
+from edgeprof.noise_floor import Noise
 
 if TYPE_CHECKING:
     from edgeprof.store import Dataset
@@ -84,7 +85,7 @@ class Comparison:
 def compare(
     dataset: Dataset, by: str | Sequence[str] = "quant", *, baseline: str | Mapping[str, str] | None = None,
     board: str | None = None, all_pairs: bool = False, metrics: Sequence[str] = JUDGED, smallest: float | None = None,
-    looks: int = 1, noise: NoiseOf | None = None, allow: Collection[str] = (),
+    looks: int = 1, noise: Noise | None = None, allow: Collection[str] = (),
 ) -> Comparison:  # fmt: skip
     """Compare groups of runs.
 
@@ -146,6 +147,8 @@ def compare(
     sides = {name: Side(group, tokens[tokens["run_id"].isin(group["run_id"])]) for name, group in groups.items()}
     bases = baselines(groups, key, baseline, within=within)
     against = _all_pairs(groups, within) if all_pairs else [(bases[n], n) for n in groups if n != bases[n]]
+    if noise is None and not set(done["clock"].dropna()) <= set(EXACT_CLOCKS):
+        noise = Noise.of(dataset)
     changes, refused = _changes(sides, against, metrics, smallest=smallest, looks=looks, noise=noise, allow=allow)
     if refused and len(refused) == len(against):
         raise NotComparableError(next(iter(refused.values())))
@@ -242,9 +245,9 @@ def _against(changes: Sequence[Change] | None, is_base: bool) -> dict[str, Any]:
     """Return a group's cost and quality beside its baseline, of what was judged."""
     row: dict[str, Any] = {
         "cost_ratio": 1.0 if is_base else np.nan, "cost_low": np.nan, "cost_high": np.nan,
-        "cost_verdict": "baseline" if is_base else None, "nll_difference": 0.0 if is_base else np.nan,
+        "cost_verdict": "baseline" if is_base else units.UNKNOWN, "nll_difference": 0.0 if is_base else np.nan,
         "nll_difference_low": np.nan, "nll_difference_high": np.nan,
-        "quality_verdict": "baseline" if is_base else None,
+        "quality_verdict": "baseline" if is_base else units.UNKNOWN,
     }  # fmt: skip
     for change in changes or ():
         v = change.verdict

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from edgeprof import units
-from edgeprof.changes import SMALLEST_EFFECT, SMALLEST_EFFECTS
+from edgeprof.changes import MISSING, SMALLEST_EFFECT, SMALLEST_EFFECTS
 
 __all__ = ["changes_table", "groups_table", "notes"]
 
@@ -32,7 +32,7 @@ def groups_table(table: pd.DataFrame, by: Sequence[str], *, judged: bool) -> pd.
     text["perplexity"] = table["perplexity"].map(lambda v: units.significant(v, 5))
     if judged:
         text["Δ perplexity [95 %]"] = [_perplexity(row) for row in table.to_dict("records")]
-        text["quality"] = table["quality_verdict"].fillna(units.UNKNOWN).astype(str)
+        text["quality"] = table["quality_verdict"]
     if (table["status"] != "ok").any():
         text["status"] = table["status"]
     return pd.DataFrame(text)
@@ -78,8 +78,6 @@ def _by(row: Mapping[Hashable, Any]) -> str:
 def _cost(row: Mapping[Hashable, Any]) -> str:
     """Return a ratio with its verdict: ``0.552× better``, with its interval where the clock is not exact."""
     word, ratio = row["cost_verdict"], row["cost_ratio"]
-    if word is None or word != word:
-        return units.UNKNOWN
     if word == "baseline" or ratio != ratio:
         return str(word)
     if row["cost_low"] == row["cost_high"] or not (np.isfinite(row["cost_low"]) and np.isfinite(row["cost_high"])):
@@ -112,7 +110,7 @@ def notes(
         found.append(f"{lost:,} frames of these runs were sent and did not arrive: what they held is missing.")
     found.append(_rule(metrics))
     weak = changes[changes["word"].isin(["not enough data", "close to the smallest effect"])]
-    weak = weak[weak["method"] != "none"]
+    weak = weak[~weak["reason"].isin(list(refused.values())) & ~weak["reason"].str.startswith(MISSING)]
     why = [f"{r['candidate']}, {r['metric']}: {r['reason']}" for r in weak.to_dict("records")]
     why += [f"{text}" for text in dict.fromkeys(refused.values())]
     found += why[:_MOST_REASONS]

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
+from edgeprof.pairs import TAGS, pair_tags
 
 if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
-__all__ = ["MEASURED", "Name", "baselines", "grouped", "labelled"]
+__all__ = ["Name", "baselines", "grouped", "labelled"]
 
 Name = tuple[str, ...]
 """A group's values of the columns that tell groups apart, unknown as an empty text."""
-MEASURED = ("pair", "side", "session")
-"""Tags of what was measured in pairs."""
 
 
 def labelled(dataset: Dataset) -> pd.DataFrame:
@@ -29,9 +28,9 @@ def labelled(dataset: Dataset) -> pd.DataFrame:
     runs = dataset.runs
     said = (runs["kind"] == "llama-bench") | ((runs["clock"] == "host") & runs["boot"].isna())
     runs = runs[~said]
-    tags = pd.DataFrame([_tags(text) for text in runs["tags"]], index=runs.index)
-    for name in (*MEASURED, *sorted(set(tags.columns) - set(runs.columns) - set(MEASURED))):
-        runs = runs.assign(**{name: tags[name].astype(object) if name in tags.columns else None})
+    others = pd.DataFrame([_tags(text) for text in runs["tags"]], index=runs.index, dtype=object)
+    own = [name for name in others.columns if name not in (*runs.columns, *TAGS)]
+    runs = pd.concat([runs, pair_tags(runs), others[own]], axis=1)
     days = dataset.table("captures", ["capture_id", "started_at"])
     day = dict(zip(days["capture_id"], days["started_at"].astype(str).str[:10], strict=True))
     prompts = dataset.table("prompts", ["capture_id", "prompt_id", "sha256"])
@@ -44,7 +43,7 @@ def labelled(dataset: Dataset) -> pd.DataFrame:
 def _tags(text: Any) -> dict[str, str]:
     try:
         found = json.loads(text) if isinstance(text, str) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
