@@ -38,22 +38,25 @@ def decide(change: Change, rule: Rule, base: Side | None = None) -> tuple[Outcom
     A larger limit never turns a pass into a failure, and a worse change never turns a failure into a pass.
     """
     verdict, limit = change.verdict, max(rule.limit, LEAST_LIMIT)
+    tells = verdict.certain or change.smallest <= limit * (1 + 1e-9)
+    reason = verdict.reason.replace("smallest effect", "limit") if tells else verdict.reason
     if change.method == "none":
-        return ("skipped" if rule.optional and not _measured(change, base) else "could not judge"), verdict.reason
+        return ("skipped" if rule.optional and not _measured(change, base) else "could not judge"), reason
     if verdict.word == "worse":
-        return "fail", verdict.reason
+        return "fail", reason
     if verdict.word == "better":
-        return "pass", verdict.reason
-    if not verdict.certain and change.smallest > limit * (1 + 1e-9):
+        return "pass", reason
+    if not tells:
         floor, asked = _percent(change.smallest), _percent(limit)
         text = (
-            f"{verdict.reason.rstrip('.')}. This board shows changes of {floor} where nothing changed, so a limit of "
-            f"{asked} cannot be judged on it: allow more than {floor}, or find out what disturbs it."
+            f"{reason.rstrip('.')}. Where nothing changed this board shows changes of up to {floor}, or its clock "
+            f"tells no smaller ones: a limit of {asked} cannot be judged. Allow more than {floor}, or find out what "
+            "disturbs the board."
         )
         return "could not judge", text
     if verdict.word == "same" or (_holds(change) and worsening(change)[1] <= limit):
-        return "pass", verdict.reason
-    return "could not judge", verdict.reason
+        return "pass", reason
+    return "could not judge", reason
 
 
 def _measured(change: Change, base: Side | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeprof.display import terminal_text
-from edgeprof.gate_outputs.wording import LONGEST_NAME, one_line
+from edgeprof.gate_outputs.wording import one_line
 from edgeprof.gating import BELOW, GateResult
 
 __all__ = ["MOST", "commands"]
@@ -36,4 +36,4 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    return _data(terminal_text(text, LONGEST_NAME)).replace(":", "%3A").replace(",", "%2C")
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

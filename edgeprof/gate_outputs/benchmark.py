@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from edgeprof import units
 from edgeprof.changes import FITS
-from edgeprof.gate_outputs.wording import plain
+from edgeprof.gate_outputs.wording import cell_text, plain
 from edgeprof.gating import Check, GateResult
 
 __all__ = ["bigger_is_better", "entry", "smaller_is_better"]
@@ -48,7 +48,7 @@ def entry(name: str, unit: str, value: float, spread: float | None = None, extra
     found: dict[str, Any] = {"name": plain(name), "unit": unit or "1", "value": value}
     if spread is not None:
         found["range"] = f"± {units.significant(spread)}"
-    return found | ({"extra": plain(extra, 500)} if extra else {})
+    return found | ({"extra": plain(extra)} if extra else {})
 
 
 def _entries(checks: Iterable[Check], better: Literal["lower", "higher"]) -> str:
@@ -60,5 +60,5 @@ def _entries(checks: Iterable[Check], better: Literal["lower", "higher"]) -> str
         half = (change.verdict.high - change.verdict.low) / 2 * change.base
         spread = half if math.isfinite(half) and not change.verdict.certain else None
         extra = f"{check.outcome}: {check.word}"
-        found.append(entry(f"{check.cell} {check.metric}", change.unit, change.candidate, spread, extra))
+        found.append(entry(f"{cell_text(check)} {check.metric}", change.unit, change.candidate, spread, extra))
     return json.dumps(found, indent=1, allow_nan=False) + "\n"

@@ -65,10 +65,10 @@ def _suite(root: ET.Element, number: int, name: str, time: str, outcomes: Sequen
 
 
 def _case(suite: ET.Element, check: Check) -> None:
-    name = " ".join(filter(None, (check.cell.model, check.cell.quant, metric_text(check))))
+    name = " ".join((*filter(None, map(_text, (check.cell.model, check.cell.quant))), metric_text(check)))
     # Jenkins takes what stands before the last dot for a package.
     classname = f"edgeprof.{_text(check.cell.board).replace('.', '_')}"
-    case = ET.SubElement(suite, "testcase", name=_text(name), classname=classname, time="0")
+    case = ET.SubElement(suite, "testcase", name=name, classname=classname, time="0")
     element = _ELEMENTS.get(check.outcome)
     if element:
         _said(case, element, check.word, check.reason)

@@ -35,7 +35,7 @@ def report(result: GateResult, *, everything: bool = False) -> str:
     """
     checks = in_order(result) if everything else shown(result)
     blocks = [text_table(table(checks))] if checks else []
-    blocks += [one_line(check) for check in result.of("fail", "could not judge")]
+    blocks += [f"{check.outcome}: {one_line(check)}" for check in result.of("fail", "could not judge")]
     blocks += [f"problem: {terminal_text(problem, LONGEST_REASON)}" for problem in result.problems]
     blocks += [f"note: {terminal_text(note, LONGEST_REASON)}" for note in result.notes]
     # GitHub's older commands may stand anywhere in a line of a log; its newer ones begin a line, which no name does.

@@ -10,20 +10,20 @@ from edgeprof.gating import EVERYTHING, Check, GateResult
 
 __all__ = ["cell_text", "headline", "in_order", "limit_text", "metric_text", "one_line", "plain", "shown", "value_text"]
 
-LONGEST_NAME = 120
+LONGEST_NAME = 60
 LONGEST_REASON = 600
 _ORDER: tuple[Outcome, ...] = ("fail", "could not judge", "pass", "skipped")
 _MARKUP = str.maketrans(dict.fromkeys('<>&|`"[]@#*\\', "�"))
 
 
-def plain(text: object, longest: int = LONGEST_NAME) -> str:
+def plain(text: object, longest: int = 4 * LONGEST_NAME) -> str:
     """Return a name without what terminals, HTML or Markdown would act on: for files that others render."""
     return terminal_text(text, longest).translate(_MARKUP)
 
 
 def cell_text(check: Check) -> str:
-    """Return a check's cell by name, harmless in a terminal."""
-    return terminal_text(check.cell, LONGEST_NAME)
+    """Return a check's cell by name, harmless in a terminal; however long a name is, the others are seen."""
+    return " ".join(terminal_text(name, LONGEST_NAME) for name in check.cell.names().values() if name)
 
 
 def metric_text(check: Check) -> str:
