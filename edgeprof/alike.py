@@ -107,7 +107,8 @@ def _differing(base: pd.DataFrame, candidate: pd.DataFrame, column: str, what: s
 
 
 def _values(runs: pd.DataFrame, column: str) -> dict[str, set[object]]:
-    known = runs[(runs["kind"] == "generate") & runs[column].notna() & runs["prompt_id"].notna()]
+    # What did not fit was not tokenized either.
+    known = runs[(runs["kind"] == "generate") & (runs["status"] == "ok") & runs[column].notna()]
     if column == "seed":  # of greedy sampling it says nothing
         known = known[known["sampler"] != "greedy"]
     return {str(prompt): set(part[column]) for prompt, part in known.groupby("prompt_id")}

@@ -48,6 +48,7 @@ MISSING = "It needs "
 """How the reason begins where a side has no value: nothing is wrong, it was not measured."""
 _QUALITY = ("perplexity", "nll_mean")
 _DECODE = "decode_ticks_per_token"
+_IDENTITY = ("quant", "model", "model_sha256", "firmware", "firmware_sha256", "kernel_variant", "compiler", "n_ctx")
 _LEAST_TICKS = 2  # an effect of fewer ticks is the clock's
 _WEAKER = (
     "Two groups, not pairs: what differs between their sessions (temperature, supply) is part of the difference, and "
@@ -274,7 +275,7 @@ def _exact_value(metric: str, side: _Side) -> tuple[float, int]:
         found = by_prompt.get_group(prompt)
         raise NotComparableError(
             f"Runs of prompt {prompt!r} on an exact clock gave different numbers ({found.min():g} to {found.max():g}): "
-            "something changed between them that no column says. Capture both sides again, each in one go."
+            f"{_what_differs(known[known['prompt_id'] == prompt])}"
         )
     if metric == _DECODE:
         once = known.drop_duplicates("prompt_id")["run_id"]
@@ -282,6 +283,15 @@ def _exact_value(metric: str, side: _Side) -> tuple[float, int]:
         decode = tokens[(tokens["phase"] == "decode") & tokens["ticks"].notna()]
         return float(decode["ticks"].sum()) / len(decode), len(known)
     return float(by_prompt.first().mean()), len(known)
+
+
+def _what_differs(runs: pd.DataFrame) -> str:
+    for column in _IDENTITY:
+        values = sorted(map(str, runs[column].dropna().unique()))
+        if len(values) > 1:
+            shown = ", ".join(v[:24] for v in values[:3])
+            return f"the group holds several of {column} ({shown}). Tell them apart: --by takes several columns."
+    return "something changed between them that no column says. Capture both sides again, each in one go."
 
 
 def _noisy(metric: str, sides: _Judged, smallest: float, alpha: float, noise: Noise | None) -> Change:

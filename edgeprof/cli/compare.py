@@ -5,8 +5,8 @@
   edgeprof compare data --by day --all-pairs  each with each: any column of runs, day, or a tag
   edgeprof compare data --changes             every judged change: its interval, how it was judged, and why
 
-Verdicts stay within one board and one clock, unless boards are compared (--by board). docs/statistics.md says how each is
-reached. Exit code 2: there is nothing to compare, or the runs are not alike.
+Verdicts stay within one board and one clock, unless boards are compared (--by board); docs/statistics.md says how each
+is reached. Exit code 2: there is nothing to compare, or the runs are not alike.
 """
 
 from __future__ import annotations

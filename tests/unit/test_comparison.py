@@ -406,7 +406,8 @@ def test_an_empty_data_set():
 
 
 def test_a_group_that_does_not_fit():
-    big = ([run("big/0-0001", quant="F32", bits_per_weight=32.0, status="does_not_fit", frames_lost=None)], [])
+    usual = {"quant": "F32", "bits_per_weight": 32.0, "frames_lost": None, "n_prompt": 0}
+    big = ([run("big/0-0001", status="does_not_fit", **usual)], [])
     result = compare(of(big, group("F16", [20] * 9)))
     table = rows(result)
     assert result.baseline == {"toy": ("F16",)}  # what does not fit is nobody's baseline
