@@ -1,4 +1,4 @@
-"""``benchmark.json``: the candidate's values for ``github-action-benchmark``, which draws them over time.
+"""``benchmark.json``: values for ``github-action-benchmark``, which draws them over time.
 
 Its tools ``customSmallerIsBetter`` and ``customBiggerIsBetter`` take an array of entries; a value belongs to the former
 unless its metric is a rate.
@@ -11,12 +11,17 @@ import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import pandas as pd
+
 from edgeprof import units
 from edgeprof.changes import FITS
+from edgeprof.gate_cells import Cell
 from edgeprof.gate_outputs.wording import cell_text, plain
+from edgeprof.gate_rules import CELL
 from edgeprof.gating import Check, GateResult
+from edgeprof.metrics import METRICS
 
-__all__ = ["bigger_is_better", "entry", "smaller_is_better"]
+__all__ = ["bigger_is_better", "entry", "of_runs", "smaller_is_better"]
 
 
 def smaller_is_better(result: GateResult) -> str:
@@ -27,6 +32,27 @@ def smaller_is_better(result: GateResult) -> str:
 def bigger_is_better(result: GateResult) -> str:
     """Return the candidate's values of metrics that are better when higher (``customBiggerIsBetter``)."""
     return _entries(result.checks, "higher")
+
+
+def of_runs(measured: pd.DataFrame) -> str:
+    """Return what runs measured, without judging it (``customSmallerIsBetter``): a median a cell and metric.
+
+    Parameters
+    ----------
+    measured
+        From :func:`edgeprof.measure`.
+    """
+    judged = {name: metric for name, metric in METRICS.items() if metric.better == "lower"}
+    done = measured[measured["status"] == "ok"]
+    cells = done.assign(**{name: done[name].fillna("") for name in CELL}).groupby(list(CELL), sort=True)
+    medians = cells[list(judged)].median()
+    found = [
+        entry(f"{cell_text(Cell(*cell))} {name}".lstrip(), metric.unit, float(row[name]))
+        for cell, (_, row) in zip(medians.index.tolist(), medians.iterrows(), strict=True)
+        for name, metric in judged.items()
+        if math.isfinite(row[name])
+    ]
+    return json.dumps(found, indent=1, allow_nan=False) + "\n"
 
 
 def entry(name: str, unit: str, value: float, spread: float | None = None, extra: str = "") -> dict[str, Any]:
@@ -60,5 +86,5 @@ def _entries(checks: Iterable[Check], better: Literal["lower", "higher"]) -> str
         half = (change.verdict.high - change.verdict.low) / 2 * change.base
         spread = half if math.isfinite(half) and not change.verdict.certain else None
         extra = f"{check.outcome}: {check.word}"
-        found.append(entry(f"{cell_text(check)} {check.metric}", change.unit, change.candidate, spread, extra))
+        found.append(entry(f"{cell_text(check.cell)} {check.metric}", change.unit, change.candidate, spread, extra))
     return json.dumps(found, indent=1, allow_nan=False) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeprof import units
 from edgeprof.changes import FITS, Change
 from edgeprof.display import terminal_text
+from edgeprof.gate_cells import Cell
 from edgeprof.gate_limits import Outcome
 from edgeprof.gating import EVERYTHING, Check, GateResult
 
@@ -21,9 +22,9 @@ def plain(text: object, longest: int = 4 * LONGEST_NAME) -> str:
     return terminal_text(text, longest).translate(_MARKUP)
 
 
-def cell_text(check: Check) -> str:
-    """Return a check's cell by name, harmless in a terminal; however long a name is, the others are seen."""
-    return " ".join(terminal_text(name, LONGEST_NAME) for name in check.cell.names().values() if name)
+def cell_text(cell: Cell) -> str:
+    """Return a cell by name, harmless in a terminal; however long a name is, the others are seen."""
+    return " ".join(terminal_text(name, LONGEST_NAME) for name in cell.names().values() if name)
 
 
 def metric_text(check: Check) -> str:
@@ -63,7 +64,7 @@ def change_text(change: Change | None) -> str:
 def one_line(check: Check) -> str:
     """Return a check in one line: what became of what, and why."""
     reason = terminal_text(" ".join(check.reason.split()), LONGEST_REASON)
-    return f"{cell_text(check)}: {metric_text(check)}: {terminal_text(check.word)}. {reason}"
+    return f"{cell_text(check.cell)}: {metric_text(check)}: {terminal_text(check.word)}. {reason}"
 
 
 def in_order(result: GateResult) -> list[Check]:

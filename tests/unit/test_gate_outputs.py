@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from handmade import HOSTILE, Tags, harmful
+from handmade import HOSTILE, Tags, dataset, generated, harmful, run
 
 from edgeprof.changes import FITS, Change
 from edgeprof.errors import StorageError
@@ -17,7 +17,7 @@ from edgeprof.gate_cells import Cell
 from edgeprof.gate_outputs import FILES, write_all
 from edgeprof.gate_outputs.annotations import MOST, commands
 from edgeprof.gate_outputs.badge import badge_json, badge_svg
-from edgeprof.gate_outputs.benchmark import bigger_is_better, smaller_is_better
+from edgeprof.gate_outputs.benchmark import bigger_is_better, of_runs, smaller_is_better
 from edgeprof.gate_outputs.code_quality import code_quality_json
 from edgeprof.gate_outputs.junit import junit_xml
 from edgeprof.gate_outputs.markdown import LARGEST_BYTES, summary
@@ -25,6 +25,7 @@ from edgeprof.gate_outputs.results import results_json
 from edgeprof.gate_outputs.text import report
 from edgeprof.gating import BELOW, EVERYTHING, Check, GateResult
 from edgeprof.intervals import Interval
+from edgeprof.metrics import measure
 from edgeprof.verdicts import Verdict, judge, judge_exact
 
 COST = "decode_ticks_per_token"
@@ -305,6 +306,22 @@ def test_benchmarks_hold_no_markup(name):
     for entry in check_benchmark(smaller_is_better(hostile(name))):
         assert not set("<>|`[]@#&") & set(entry["name"] + entry["extra"])
         assert not harmful(entry["name"])
+
+
+def test_runs_are_exported_as_medians_a_cell():
+    runs = [run(f"c/0-000{i}", quant="Q4_0", status="reset" if i == 3 else "ok") for i in range(4)]
+    tokens = [one for i in range(4) for one in generated(f"c/0-000{i}", ticks=(20 + i,) * 9)]
+    found = check_benchmark(of_runs(measure(dataset(runs, tokens))))
+    assert {"name": f"toy m Q4_0 {COST}", "unit": "tick/token", "value": 21.0} in found
+    assert {"name": "toy m Q4_0 model_bytes", "unit": "byte", "value": 4000.0} in found
+    assert not [entry for entry in found if "tok_s" in entry["name"]]
+
+
+@names
+def test_exported_names_hold_no_markup(name):
+    (row, *_) = found = check_benchmark(of_runs(measure(dataset([run(board=name, model=name, quant=name)]))))
+    assert len(found) >= 3
+    assert not set("<>|`[]@#&") & set(row["name"])
 
 
 # The summary: https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary

@@ -455,7 +455,7 @@ def test_an_override_for_no_cell_is_said():
         ({"metric": {FITS: {"limit_pct": 1}}}, "no limit"),
         ({"override": {"metric": COST}}, "[[override]]"),
         ({"override": [{"board": "wasm"}]}, "no metric"),
-        ({"override": [{"metric": COST, "bord": "wasm"}]}, "'board'"),
+        ({"override": [{"metric": COST, "boards": "wasm"}]}, "'board'"),
         ({"override": [{"metric": COST, "board": 1}]}, "quotation marks"),
         ({"override": [{"metric": "itl_p99_ticks", "limit_pct": 1}]}, "not judged"),
         ({"gate": {"smallest_pct": 0}}, "more than 0"),
