@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from edgeprof.changes import FITS, Change, Side, judge_changes
 from edgeprof.errors import NotComparableError
 from edgeprof.gate_cells import Cell, Couple, couples_of, couples_of_pairs
-from edgeprof.gate_limits import LEAST_LIMIT, Outcome, decide, worsening
+from edgeprof.gate_limits import LEAST_LIMIT, Outcome, decide
 from edgeprof.gate_rules import Rule, Rules
 from edgeprof.metrics import EXACT_CLOCKS
 from edgeprof.noise_floor import Noise
@@ -26,6 +26,7 @@ __all__ = ["EVERYTHING", "Check", "GateResult", "Judge", "gate", "judge_couples"
 
 EVERYTHING = "*"
 """The metric of a check that is of the cell as a whole."""
+SETTLED = ("worse", "better", "same")
 BELOW = "worse, below the limit"
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "could not judge": 2}
 
@@ -52,8 +53,8 @@ class Check:
     outcome
         ``pass``, ``fail``, ``could not judge`` or ``skipped``. Only the last one is nothing to the verdict.
     word
-        What became of it: a verdict's word, ``worse, below the limit``, ``missing``, ``new``, ``not comparable``,
-        ``not finished``, ``does not fit``, ``not measured``.
+        What became of it: a verdict's word, ``below the limit``, ``worse, below the limit``, ``missing``, ``new``,
+        ``not comparable``, ``not finished``, ``does not fit``, ``not measured``.
     reason
         Why, with the figures, and what to do next.
     limit
@@ -207,6 +208,8 @@ def _check(cell: Cell, rule: Rule, change: Change, base: Side, candidate: Side) 
     if rule.metric == FITS or (fitted and fits):
         outcome, reason = decide(change, rule, base)
         word = str(change.verdict.word) if change.method != "none" else "not measured"
+        if outcome == "pass" and word not in SETTLED:  # the limit is kept, whatever else is open
+            word = "below the limit"
     elif fitted:
         # Never a pass: where fits is judged, that has failed already.
         outcome, word, reason = "could not judge", "does not fit", "It does not fit the board any more."
@@ -216,11 +219,10 @@ def _check(cell: Cell, rule: Rule, change: Change, base: Side, candidate: Side) 
 
 
 def _moved(check: Check) -> bool:
-    """Tell whether a metric that passed surely changed, so that it may have to be reported."""
+    """Tell whether a metric that passed may have changed, so that this may have to be reported."""
     if check.metric == FITS or check.change is None:
         return False
-    low, high = worsening(check.change)
-    return low > 0 or high < 0
+    return (check.change.verdict.low, check.change.verdict.high) != (0, 0)
 
 
 def _reported(check: Check, finer: Change) -> Check:
@@ -228,6 +230,8 @@ def _reported(check: Check, finer: Change) -> Check:
     assert check.change is not None
     if finer.smallest >= check.change.smallest:
         return check
+    if finer.verdict.word not in SETTLED:
+        return replace(check, word="below the limit")
     word = BELOW if finer.verdict.word == "worse" else finer.verdict.word
     return replace(check, word=word, reason=finer.verdict.reason)
 

@@ -345,6 +345,19 @@ def test_pairs_of_a_noisy_clock(slower, expected):
     assert result.checks[0].change.method == "pairs"
 
 
+@pytest.mark.parametrize(("spread", "surely"), [(40, True), (150, False)])
+def test_a_pass_that_leaves_the_smallest_effect_open_is_called_below_the_limit(spread, surely):
+    jitter = [-3, 2, 1, -2, 3, 0, -1, 3, -2, 1]
+    rows = [
+        one
+        for n, step in enumerate(jitter)
+        for one in (pair(n, "base", 10_000, sha="old"), pair(n, "candidate", 10_150 + step * spread))
+    ]
+    (check,) = gate(dataset(*rows), None, RULES).checks
+    assert (check.change.verdict.low > 0) == surely
+    assert (check.outcome, check.word) == ("pass", "below the limit")
+
+
 def test_two_pairs_are_too_few():
     assert gate(dataset(*pairs(1.0, n=2)), None, RULES).exit_code == 2
 
