@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def outcome(folder: Path, tests: list[str]) -> str:
         return f"no answer in {TIMEOUT_S} s"
     if process.exitcode == 0:
         return "passed"
-    if process.exitcode != 1:
+    if process.exitcode != 1 or not report.exists():
         said = (folder / "said.txt").read_text(encoding="utf-8")[-2000:]
         return f"pytest ended with {process.exitcode}: {said}"
     for case in ET.parse(report).getroot().iter("testcase"):
@@ -82,18 +83,16 @@ def judge(mutant: Mutant, template: Path) -> tuple[Mutant, str, float]:
     return mutant, found, time.perf_counter() - began
 
 
-def unmutated(mutants: list[Mutant], template: Path, pool: ThreadPoolExecutor) -> list[str]:
-    """Return how the tests of these mutants end without one, if not well."""
+def unmutated(mutants: list[Mutant], template: Path, each: Callable[..., Iterable[str]] = map) -> list[str]:
+    """Return how the tests of these mutants end without one, if not well; ``each`` maps."""
     tests = sorted({t for m in mutants for t in m.kill_with})
-    notebooks, others = [t for t in tests if t.startswith(NOTEBOOK)], [t for t in tests if not t.startswith(NOTEBOOK)]
+    notebooks = [t for t in tests if t.startswith(NOTEBOOK)]
+    kinds = [kind for kind in ([t for t in tests if t not in notebooks], notebooks) if kind]
     with tempfile.TemporaryDirectory() as text:
-        folders = [Path(text).resolve() / name for name in ("tests", "notebooks")]
+        folders = [Path(text).resolve() / str(number) for number in range(len(kinds))]
         for folder in folders:
             copy(template, folder)
-        ends = pool.map(
-            outcome, *zip(*((f, t) for f, t in zip(folders, (others, notebooks), strict=True) if t), strict=True)
-        )
-        return [end for end in ends if end != "passed"]
+        return [end for end in each(outcome, folders, kinds) if end != "passed"]
 
 
 def main() -> int:
@@ -112,7 +111,7 @@ def main() -> int:
         template = Path(text).resolve() / "template"
         copy(ROOT, template)
         compileall.compile_dir(str(template / "edgeprof"), quiet=1)
-        if wrong := unmutated(mutants, template, pool):
+        if wrong := unmutated(mutants, template, pool.map):
             print("Without any mutant the tests should pass:", *wrong, sep="\n")
             return 1
         results = []
