@@ -102,6 +102,15 @@ def test_what_was_interrupted_does_not_shift_the_rest(shapes):
         assert model.pass_ticks(shape, 41) == pytest.approx(true, rel=0.02)
 
 
+def test_no_work_takes_less_than_no_time(shapes):
+    """Where some work costs nothing, noise would make half of its coefficients negative."""
+    table = stages(shapes, TRUTH | dict.fromkeys(["rotations", "exponentials", "heads", "normed", "elements"], 0.0))
+    table = table[table["ticks"] > 0]
+    noise = np.random.default_rng(4).normal(1, 0.05, len(table))
+    ticks = fit_costs(table.assign(ticks=table["ticks"] * noise), shapes).ticks
+    assert min(ticks.values()) >= 0
+
+
 def test_a_model_that_is_unlike_the_others_shows_as_an_error(shapes):
     """The error is that of predicting without a model: one that costs twice as much is half of what it should be."""
     table = stages(shapes)
