@@ -192,6 +192,9 @@ def hygiene(session: nox.Session) -> None:
     workflows = [str(path.relative_to(ROOT)) for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
+    actions = [str(path.relative_to(ROOT)) for path in sorted((ROOT / ".github" / "actions").glob("*/action.yml"))]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
+    session.run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", "ci/gitlab/edgeprof-gate.yml")
     session.run("zizmor", "--offline", "--no-progress", ".github")
     session.run("shellcheck", ".ci/run", ".ci/install")
     session.run("hadolint", "Dockerfile")
@@ -336,6 +339,13 @@ def performance(session: nox.Session) -> None:
     """Measure time and memory on this machine; run it alone."""
     install(session, "test")
     pytest(session, "-m", "performance", "tests/performance")
+
+
+@nox.session(tags=["ci"])
+def mutants(session: nox.Session) -> None:
+    """Put each listed mutant into a copy of the package; the tests must notice every one."""
+    install(session, "test")
+    session.run("python", "tests/mutants/run.py", "--jobs", str(os.cpu_count() or 1), *session.posargs)
 
 
 @nox.session(tags=["nightly"])

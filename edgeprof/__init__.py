@@ -75,11 +75,23 @@ _LAZY = {
 }
 
 
-def reference() -> str:
-    """Return the path of the reference data that come with edgeprof."""
+def reference(part: str = "") -> str:
+    """Return the path of the reference data that come with edgeprof, or of one of its parts.
+
+    Parameters
+    ----------
+    part
+        ``gate``: a firmware's build with SIMD kernels and one without, measured in pairs. ``logits``: the logits of one
+        window of text at several quantizations. ``sizes``: models of other sizes, which :func:`predict` is calibrated on.
+
+    Raises
+    ------
+    StorageError
+        They are not there: an incomplete install, or no such part.
+    """
     from edgeprof.resources import path
 
-    return str(path("data/reference"))
+    return str(path(f"data/reference/{part}".rstrip("/")))
 
 
 def __getattr__(name: str) -> Any:

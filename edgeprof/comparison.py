@@ -68,9 +68,10 @@ class Comparison:
         """Return the table as strings with units in the header, as people read it."""
         return comparison_text.groups_table(self.table, self.by, judged=bool(self.baseline))
 
-    def formatted_changes(self) -> pd.DataFrame:
-        """Return every judged change as strings: what it was, with its interval, how it was judged and why."""
-        return comparison_text.changes_table(self.changes)
+    def formatted_changes(self, *metrics: str) -> pd.DataFrame:
+        """Return every judged change as strings, with its interval and how it was judged; by default of all metrics."""
+        wanted = self.changes["metric"].isin(metrics or list(self.changes["metric"]))
+        return comparison_text.changes_table(self.changes[wanted])
 
     def __repr__(self) -> str:
         tables = [self.formatted()] if self.baseline else [self.formatted(), self.formatted_changes()]

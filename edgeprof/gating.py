@@ -9,20 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from edgeprof.changes import FITS, Change, Side, judge_changes
 from edgeprof.errors import NotComparableError
 from edgeprof.gate_cells import Cell, Couple, couples_of, couples_of_pairs
 from edgeprof.gate_limits import LEAST_LIMIT, Outcome, decide
-from edgeprof.gate_rules import Rule, Rules
+from edgeprof.gate_rules import Rule, Rules, load_rules
 from edgeprof.metrics import EXACT_CLOCKS
 from edgeprof.noise_floor import Noise
+from edgeprof.store import Dataset, open_dataset
 
-if TYPE_CHECKING:
-    from edgeprof.store import Dataset
-
-__all__ = ["EVERYTHING", "Check", "GateResult", "Judge", "gate", "judge_couples"]
+__all__ = ["EVERYTHING", "Check", "GateResult", "Judge", "gate", "gate_paths", "judge_couples"]
 
 EVERYTHING = "*"
 """The metric of a check that is of the cell as a whole."""
@@ -161,6 +160,15 @@ def gate(
         sets[-1].path,
         max(sets[-1].captures["started_at"].dropna().astype(str), default=""),
     )
+
+
+def gate_paths(base: str, candidate: str = "", rules: str | Path = "") -> GateResult:
+    """Judge data sets by their paths: without a candidate the base has both sides, without rules the defaults hold.
+
+    Raises what :func:`gate`, :func:`edgeprof.open` and :func:`edgeprof.gate_rules.load_rules` do.
+    """
+    found = load_rules(Path(rules)) if rules else Rules()
+    return gate(open_dataset(base), open_dataset(candidate) if candidate else None, found)
 
 
 def judge_couples(
