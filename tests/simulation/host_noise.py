@@ -1,0 +1,190 @@
+"""Gates on real noise: what verdicts and other rules say of pairs that this machine's clock measured.
+
+``host_noise.csv`` holds pairs of the board ``host`` with no change, and of a firmware that really is slower
+(:mod:`simulation.host_capture`). A gate run is a stretch of time: neighbouring pairs of every quantization. Which half of
+a pair is called the candidate is drawn again, for where nothing changed a coin had decided it.
+
+``python tests/simulation/host_noise.py --out docs/results/host_noise.json`` records it; the tests call :func:`run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+TESTS = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[:0] = [str(TESTS.parent), str(TESTS)]
+
+from machine import record  # noqa: E402
+from simulation import rules  # noqa: E402
+from simulation.host_capture import METRICS, QUANTS, SLOWER, UNCHANGED, load, measured_on  # noqa: E402
+from simulation.rules import BETTER, WORSE  # noqa: E402
+from simulation.verdicts import any_alarm, share  # noqa: E402
+
+from edgeprof.intervals import gate_limits  # noqa: E402
+
+SMALLEST = 0.02
+CHANGES = (0.05, 0.1)
+SIZES = (10, 30)
+
+
+def gate_runs(rng, pairs, count, n):
+    """Return logs of base and candidate of so many gate runs, shape (count, quantizations, metrics, n), and the starts.
+
+    ``pairs`` has shape (quantizations, pairs, 2, metrics), in order of time.
+    """
+    quants, known, _, metrics = pairs.shape
+    starts = rng.integers(0, known - n + 1, count)
+    of_time = starts[:, None] + np.arange(n)
+    chosen = pairs[:, of_time].transpose(1, 0, 4, 2, 3)  # (count, quantizations, metrics, n, 2)
+    coin = rng.integers(0, 2, (count, quants, 1, n, 1))  # a pair's metrics stay together
+    base = np.take_along_axis(chosen, np.broadcast_to(coin, (count, quants, metrics, n, 1)), -1)[..., 0]
+    other = np.take_along_axis(chosen, np.broadcast_to(1 - coin, (count, quants, metrics, n, 1)), -1)[..., 0]
+    return base, other, starts
+
+
+def floors(pairs, starts, n):
+    """Return each gate run's noise floor by metric, from the pairs outside of its stretch of time, all quantizations.
+
+    As ``noise_floors`` has it: the farther end of the interval of pairs with no change.
+    """
+    differences = pairs[:, :, 1] - pairs[:, :, 0]  # (quantizations, pairs, metrics)
+    known, found = differences.shape[1], {}
+    for start in np.unique(starts):
+        rest = np.delete(differences, np.arange(start, start + n), axis=1) if known > n else differences[:, :0]
+        apart = rest.reshape(-1, rest.shape[-1]).T
+        _, low, high, *_ = gate_limits(apart) if apart.shape[-1] >= 6 else (None, *np.zeros((2, apart.shape[0])))
+        found[start] = np.expm1(np.maximum(np.abs(low), np.abs(high)))
+    return np.array([found[start] for start in starts])
+
+
+def scaled(pairs, deviation):
+    """Return the same pairs, the differences of each metric stretched to a standard deviation."""
+    middle = pairs.mean(axis=2, keepdims=True)
+    size = np.std(pairs[:, :, 1] - pairs[:, :, 0], axis=(0, 1))
+    return middle + (pairs - middle) * (deviation / size)
+
+
+def judged(base, candidate, floor=None):
+    """Return edgeprof's words; with the floors of the gate runs by metric no smaller effect is one."""
+    limits = gate_limits(candidate - base)
+    if floor is None:
+        return rules.decide(limits, SMALLEST)
+    return rules.decide(limits, np.maximum(SMALLEST, floor)[:, None, :])
+
+
+def others():
+    """Return the rules that are used elsewhere, by name."""
+    return {
+        "threshold 10 % on means": lambda b, c: rules.threshold(b, c, 0.10),
+        "threshold 2 % on means": lambda b, c: rules.threshold(b, c, 0.02),
+        "pyperf's t-test, runs": rules.pyperf,
+        "Mann-Whitney alone, runs": rules.mann_whitney,
+    }
+
+
+def table(rng, pairs, count, n, columns=slice(None), at_once=100):
+    """Return a row a rule: gate runs with any false alarm, and what is found of a change that is scaled in."""
+    pairs = pairs[..., columns]
+    all_rules = {"edgeprof, pairs": judged, "edgeprof, pairs, noise floor": judged} | others()
+    words = {name: {change: [] for change in (0.0, *CHANGES)} for name in all_rules}
+    for begin in range(0, count, at_once):
+        base, candidate, starts = gate_runs(rng, pairs, min(at_once, count - begin), n)
+        floor = floors(pairs, starts, n)
+        for name, rule in all_rules.items():
+            more = (floor,) if "floor" in name else ()
+            for change, found in words[name].items():
+                found.append(rule(base, candidate + np.log1p(change), *more))
+    rows = []
+    for name, by_change in words.items():
+        found = {change: np.concatenate(parts) for change, parts in by_change.items()}
+        rows.append(
+            {"rule": name, "pairs": n, "false_alarm_pct": share(found[0.0], WORSE, BETTER),
+             "any_false_alarm_pct": any_alarm(found[0.0])}
+            | {f"found_{100 * c:g}_pct": share(found[c], WORSE) for c in CHANGES}
+        )  # fmt: skip
+    return rows
+
+
+def noise(pairs):
+    """Return how noisy each metric is: the deviation of pairs, and by quartiles, which a few spikes do not move."""
+    rows = []
+    for index, metric in enumerate(METRICS):
+        differences = (pairs[:, :, 1, index] - pairs[:, :, 0, index]).ravel()
+        low, high = np.quantile(differences, (0.25, 0.75))
+        rows.append(
+            {"metric": metric, "pairs": differences.size,
+             "pair_deviation_pct": round(100 * float(np.std(differences, ddof=1)), 2),
+             "deviation_by_quartiles_pct": round(100 * float(high - low) / 1.349, 2)}
+        )  # fmt: skip
+    return rows
+
+
+def measured(pairs, n):
+    """Return what is said of the firmware that really is slower, by metric: of every stretch of n pairs, as measured."""
+    quants, known, _, _ = pairs.shape
+    differences = pairs[:, :, 1] - pairs[:, :, 0]
+    stretches = np.stack(
+        [differences[:, s : s + n] for s in range(known - n + 1)]
+    )  # (starts, quantizations, n, metrics)
+    words = rules.decide(gate_limits(np.moveaxis(stretches, 2, -1)), SMALLEST)
+    estimate, low, high, *_ = gate_limits(differences.reshape(quants * known, -1).T)
+    return [
+        {"metric": metric, "pairs": n, "change_pct": round(100 * float(np.expm1(estimate[index])), 2),
+         "low_pct": round(100 * float(np.expm1(low[index])), 2), "high_pct": round(100 * float(np.expm1(high[index])), 2),
+         "worse_pct": share(words[..., index], WORSE), "better_pct": share(words[..., index], BETTER)}
+        for index, metric in enumerate(METRICS)
+    ]  # fmt: skip
+
+
+def calm(pairs, most=0.044):
+    """Return the indices of the metrics whose pairs differ by no more."""
+    size = np.std(pairs[:, :, 1] - pairs[:, :, 0], axis=(0, 1), ddof=1)
+    return np.flatnonzero(size <= most)
+
+
+def run(count=2000, seed=1, sizes=SIZES):
+    """Return all tables."""
+    begin, rng = time.process_time(), np.random.default_rng(seed)
+    data = load()
+    pairs = data[UNCHANGED]
+    calm_ones = calm(pairs)
+    result = {
+        "gate_runs": count, "seed": seed, "smallest_effect_pct": 100 * SMALLEST, "measured_on": measured_on(),
+        "quantizations": list(QUANTS), "pairs_of_each": pairs.shape[1], "noise": noise(pairs),
+        "as_measured": [row for n in sizes for row in table(rng, pairs, count, n)],
+        "calm_metrics": [METRICS[index] for index in calm_ones],
+        "calm": [row for n in sizes for row in table(rng, pairs, count, n, calm_ones)] if calm_ones.size else [],
+        "scaled": [
+            {"pair_deviation_pct": 100 * deviation} | row
+            for deviation in (0.026, 0.044)
+            for n in sizes
+            for row in table(rng, scaled(pairs, deviation), count, n)
+        ],
+        "slower_firmware": measured(data[SLOWER], 10),
+    }  # fmt: skip
+    return result | {"cpu_s": round(time.process_time() - begin, 1)}
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gates", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    result = run(args.gates, seed=args.seed)
+    print(json.dumps(result, indent=1))
+    if args.out:
+        record(args.out, result, "numpy", "scipy")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
