@@ -1,32 +1,36 @@
-"""Comparing groups of runs with a baseline: one table, verdicts only where they can be given.
+"""Comparing groups of runs: one table beside a baseline, every judged change with its reason, refusals that say why.
 
-Ratios and verdicts stay within one board and one clock. Cost is compared over the passes that both have (same prompt,
-phase and position); perplexity over the same scored tokens, paired window by window.
+Ratios and verdicts stay within one board, unless boards are what is compared, and within one clock. What is judged,
+and how, is in :mod:`edgeprof.changes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from edgeprof import units
+from edgeprof import comparison_text, units
+from edgeprof.alike import unlike
+from edgeprof.changes import Change, Side, judge_changes, unjudged
 from edgeprof.display import html_table, terminal_text, text_table
-from edgeprof.errors import NotComparableError, UsageError, unknown_name
+from edgeprof.errors import NotComparableError, unknown_name
+from edgeprof.groups import Name, baselines, grouped, labelled
 from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS, measure_runs
-from edgeprof.stats import Interval, paired_interval, verdict
+from edgeprof.noise_floor import Noise
 
 if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
-__all__ = ["SMALLEST_COST_EFFECT", "SMALLEST_PERPLEXITY_EFFECT", "Comparison", "compare"]
+__all__ = ["COST", "JUDGED", "Comparison", "compare"]
 
-SMALLEST_COST_EFFECT = 0.02
-SMALLEST_PERPLEXITY_EFFECT = 0.01
-_ALIKE = ("clock", "emulator", "emulator_version", "emulator_flags")
+COST, QUALITY = "decode_ticks_per_token", "perplexity"
+JUDGED = (COST, "prefill_ticks_per_token", "ttft_ticks", "itl_p95_ticks", QUALITY)
+"""What is judged unless other metrics are named."""
 _MEANS = (
     "prefill_ticks_per_token", "decode_ticks_per_token", "ttft_ticks", "itl_p50_ticks", "itl_p95_ticks",
     "itl_p99_ticks", "position_slope_ticks", "decode_nominal_tok_s", "decode_tok_s",
@@ -36,76 +40,52 @@ _CONSTANTS = ("bits_per_weight", "model_bytes", "ram_needed_bytes", "flash_neede
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups of runs beside a baseline.
+    """Groups of runs beside a baseline, or each beside each.
 
     Attributes
     ----------
     table
         A row a group, numbers with units in the columns' names: counts, cost, ``cost_ratio`` to the baseline,
         ``cost_verdict``, perplexity, ``nll_difference`` with its 95 % interval, ``quality_verdict``, memory, status.
+    changes
+        A row a judged change: the columns that tell groups apart twice, as ``base`` and ``candidate`` in words, then
+        what :class:`edgeprof.changes.Change` and :class:`edgeprof.verdicts.Verdict` say.
     by
         The columns that tell groups apart.
     baseline
-        For each board, the values of ``by`` of its baseline.
+        For each board, the values of ``by`` of its baseline; empty where all pairs are compared.
     notes
         What the reader should know: clock kinds, what could not be judged and why.
     """
 
     table: pd.DataFrame
+    changes: pd.DataFrame
     by: tuple[str, ...]
     baseline: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
     def formatted(self) -> pd.DataFrame:
         """Return the table as strings with units in the header, as people read it."""
-        t = self.table
-        text: dict[str, Any] = {column: t[column].fillna("unknown").astype(str) for column in self.by}
-        text |= {
-            "bits / weight": t["bits_per_weight"].map(units.significant),
-            "size": t["model_bytes"].map(units.iec),
-            "RAM needed": t["ram_needed_bytes"].map(units.iec),
-            "decode [tick/token]": t["decode_ticks_per_token"].map(units.si),
-            "cost": [_cost(*row) for row in zip(t["cost_ratio"], t["cost_verdict"], strict=True)],
-            "TTFT [tick]": t["ttft_ticks"].map(units.si),
-            "perplexity": t["perplexity"].map(lambda v: units.significant(v, 5)),
-            "Δ perplexity [95 %]": [
-                "baseline" if base else _change(*row)
-                for base, *row in zip(
-                    t["is_baseline"], t["nll_difference"], t["nll_difference_low"], t["nll_difference_high"],
-                    strict=True,
-                )
-            ],
-            "quality": t["quality_verdict"],
-        }  # fmt: skip
-        if (t["status"] != "ok").any():
-            text["status"] = t["status"]
-        return pd.DataFrame(text)
+        return comparison_text.groups_table(self.table, self.by, judged=bool(self.baseline))
+
+    def formatted_changes(self) -> pd.DataFrame:
+        """Return every judged change as strings: what it was, with its interval, how it was judged and why."""
+        return comparison_text.changes_table(self.changes)
 
     def __repr__(self) -> str:
-        return "\n".join([text_table(self.formatted()), *(f"note: {terminal_text(n, 1000)}" for n in self.notes)])
+        tables = [self.formatted()] if self.baseline else [self.formatted(), self.formatted_changes()]
+        return "\n".join([*map(text_table, tables), *(f"note: {terminal_text(n, 1000)}" for n in self.notes)])
 
     def _repr_html_(self) -> str:
-        return html_table(self.formatted(), " ".join(self.notes))
-
-
-def _change(mean: float, low: float, high: float) -> str:
-    """Return a difference of NLL as a change of perplexity, with its interval."""
-    if mean != mean:
-        return units.UNKNOWN
-    a, b, c = (np.expm1(v) for v in (mean, low, high))
-    places = 2 if abs(a) < 1 else 0
-    low_text, high_text = (units.percent(v, places).removesuffix(" %") for v in (b, c))
-    return f"{units.percent(a, places)} [{low_text}, {high_text}]"
-
-
-def _cost(ratio: float, judged: str) -> str:
-    """Return a ratio with its verdict: ``0.552× better``."""
-    return judged if ratio != ratio or judged == "baseline" else f"{units.ratio(ratio)} {judged}"
+        if self.baseline:
+            return html_table(self.formatted(), " ".join(self.notes))
+        return html_table(self.formatted()) + html_table(self.formatted_changes(), " ".join(self.notes))
 
 
 def compare(
     dataset: Dataset, by: str | Sequence[str] = "quant", *, baseline: str | Mapping[str, str] | None = None,
-    board: str | None = None,
+    board: str | None = None, all_pairs: bool = False, metrics: Sequence[str] = JUDGED, smallest: float | None = None,
+    looks: int = 1, noise: Noise | None = None, allow: Collection[str] = (),
 ) -> Comparison:  # fmt: skip
     """Compare groups of runs.
 
@@ -114,214 +94,169 @@ def compare(
     dataset
         From :func:`edgeprof.open`.
     by
-        Columns of ``runs`` that tell groups apart. The board always does; so does the model where there are several.
+        What tells groups apart: columns of ``runs``, ``day`` (UTC), or tags of the runs. The board always does; so does
+        the model where there are several. With ``board`` among them boards are compared with each other.
     baseline
-        What the others are compared with: a value of the first column of ``by`` that is not the board or the model, or
-        column to value. By default, on each board, the group with the most bits per weight (the first by name where
-        several have them).
+        What the others are compared with: a value of the first column of ``by`` that is not the model, or column to
+        value. By default, on each board, the group with the most bits per weight (the first by name where several have
+        them).
     board
         Only this board's runs; all by default.
+    all_pairs
+        Each group with each, instead of all with a baseline.
+    metrics
+        Which changes to judge: names of :data:`edgeprof.metrics.METRICS` with a direction, or ``fits``.
+    smallest
+        The smallest effect that matters, as a fraction: by default 0.02, of perplexity 0.01.
+    looks
+        At how many planned moments data that are still growing are judged, one to three.
+    noise
+        What is known of the boards' noise; by default what pairs without a change in this data set say.
+    allow
+        In what groups may be unlike (:data:`edgeprof.alike.KINDS`).
 
     Raises
     ------
     NotComparableError
-        There is no finished run, or runs of one board are not alike (emulator, version, flags).
+        There is no finished run, runs of one board are not alike (emulator, version, flags), or no group can be
+        compared with another.
     UsageError
-        An unknown column or baseline; the message names the closest.
+        An unknown column, baseline, metric or kind of being unlike; the message names the closest.
     """
     columns = [by] if isinstance(by, str) else list(by)
-    runs = dataset.runs
-    if board is not None:
-        if board not in set(runs["board"].dropna()):
-            raise unknown_name("board in this data set", board, set(runs["board"].dropna()))
-        runs = runs[runs["board"] == board]
+    runs = _of_board(labelled(dataset), board)
     for column in columns:
         if column not in runs.columns:
             raise unknown_name("column of runs", column, runs.columns)
-    # What a host saw printed, or what was imported, has no passes of a device.
-    said = (runs["kind"] == "llama-bench") | ((runs["clock"] == "host") & runs["boot"].isna())
-    done = runs[runs["status"].isin(["ok", "does_not_fit"]) & ~said]
+    done = runs[runs["status"].isin(["ok", "does_not_fit"])]
     if done.empty:
         found = ", ".join(f"{n} {s}" for s, n in runs["status"].fillna("unfinished").value_counts().items())
         raise NotComparableError(
             f"There is nothing to compare in {dataset.path}: no finished run ({found or 'the data set is empty'}). "
             "`edgeprof demo` or `edgeprof sweep` makes some."
         )
+    within = "board" not in columns
     if len(done["model"].dropna().unique()) > 1 and "model" not in columns:
         columns.insert(0, "model")
     key = ["board", *(c for c in columns if c != "board")]
-    _refuse_unlike(done)
+    if within:
+        _refuse_unlike(done, allow)
     tokens = dataset.table("tokens", [*TOKEN_COLUMNS])
     measured = done.merge(measure_runs(done, tokens).drop(columns=list(_CONSTANTS)), on="run_id", validate="one_to_one")
-    labelled = tokens.merge(done[[*dict.fromkeys(["run_id", *key, "prompt_id"])]], on="run_id")
-    groups, parts = _grouped(measured, key), _grouped(labelled, key)
-    bases = _baselines(groups, key, baseline)
-    rows, notes = [], []
-    for name, group in groups.items():
-        base = bases[name[0]]
-        rows.append(
-            {column: group[column].iloc[0] for column in key}
-            | {"is_baseline": name == base}
-            | _summary(group, parts.get(name))
-            | _against(group, parts.get(name), groups[base], parts.get(base), name == base)
-        )
+    groups = grouped(measured, key)
+    sides = {name: Side(group, tokens[tokens["run_id"].isin(group["run_id"])]) for name, group in groups.items()}
+    bases = baselines(groups, key, baseline, within=within)
+    against = _all_pairs(groups, within) if all_pairs else [(bases[n], n) for n in groups if n != bases[n]]
+    if noise is None and not set(done["clock"].dropna()) <= set(EXACT_CLOCKS):
+        noise = Noise.of(dataset)
+    changes, refused = _changes(sides, against, metrics, smallest=smallest, looks=looks, noise=noise, allow=allow)
+    if refused and len(refused) == len(against):
+        raise NotComparableError(next(iter(refused.values())))
+    rows = [
+        {column: group[column].iloc[0] for column in key}
+        | {"is_baseline": not all_pairs and name == bases[name]}
+        | _summary(group, sides[name].tokens)
+        | _against(changes.get((bases[name], name)), name == bases[name] and not all_pairs)
+        for name, group in groups.items()
+    ]
     table = pd.DataFrame(rows)
     # What no run says becomes a column of floats, which take no word for what is unknown.
     table = table.astype({column: object for column in key if table[column].isna().all()})
-    table = table.sort_values(
-        ["board", "bits_per_weight", *key[1:]], ascending=[True, False, *[True] * (len(key) - 1)], kind="stable"
-    ).reset_index(drop=True)
-    notes += _notes(done, bases, key)
-    shown = tuple(key) if len(done["board"].unique()) > 1 or "board" in columns else tuple(key[1:])
-    return Comparison(table, shown, {b: v[1:] for b, v in bases.items()}, tuple(notes))
+    order = ["board", "bits_per_weight", *key[1:]]
+    table = table.sort_values(order, ascending=[True, False, *[True] * (len(key) - 1)], kind="stable")
+    shown = tuple(key) if len(done["board"].unique()) > 1 or not within else tuple(key[1:])
+    chosen = {} if all_pairs else {base[0]: base[1:] for base in bases.values()}
+    notes = comparison_text.notes(done, chosen, _rows(changes, shown, key), refused, metrics)
+    return Comparison(table.reset_index(drop=True), _rows(changes, shown, key), shown, chosen, tuple(notes))
 
 
-def _grouped(rows: pd.DataFrame, key: list[str]) -> dict[tuple[str, ...], pd.DataFrame]:
-    """Return the groups by name, unknown as an empty text."""
-    found = rows.groupby(key, dropna=False, sort=True)
-    return {tuple("" if pd.isna(v) else str(v) for v in name): part for name, part in found}  # type: ignore[call-overload]
+def _of_board(runs: pd.DataFrame, board: str | None) -> pd.DataFrame:
+    if board is None:
+        return runs
+    if board not in set(runs["board"].dropna()):
+        raise unknown_name("board in this data set", board, set(runs["board"].dropna()))
+    return runs[runs["board"] == board]
 
 
-def _refuse_unlike(runs: pd.DataFrame) -> None:
+def _refuse_unlike(runs: pd.DataFrame, allow: Collection[str]) -> None:
+    """Refuse boards whose runs were not all counted in the same way."""
     for board, part in runs.groupby("board", dropna=False):
-        for column in _ALIKE:
-            # An unknown clock is not another one; no emulator is another one than any.
-            values = part[column].dropna() if column == "clock" else part[column].fillna("none")
-            found = sorted({str(v) for v in values})
-            if len(found) > 1:
+        found = unlike(part, part)
+        for kind in ("clock", "emulator"):
+            if kind in found and kind not in allow:
                 raise NotComparableError(
-                    f"Runs of board {board!r} cannot be compared: {column} differs ({', '.join(found)}). Counts of one "
-                    "clock are exact only on the same emulator, version and flags. Capture them again on one of these, "
-                    "or open a data set that holds only one."
+                    f"Runs of board {board!r} cannot be compared: {found[kind]}. Capture them again on one of these, "
+                    f"open a data set that holds only one, or compare nevertheless with --allow-unlike {kind}."
                 )
 
 
-def _baselines(
-    groups: dict[tuple[str, ...], pd.DataFrame], key: list[str], wanted: str | Mapping[str, str] | None
-) -> dict[str, tuple[str, ...]]:
-    """Return each board's baseline group."""
-    column = next((c for c in key if c not in ("board", "model")), key[-1])
-    want = {column: wanted} if isinstance(wanted, str) else {c: str(v) for c, v in (wanted or {}).items()}
-    for name in want:
-        if name not in key:
-            raise unknown_name("column of the comparison", name, key)
-    bases: dict[str, tuple[str, ...]] = {}
-    for board in sorted({name[0] for name in groups}):
-        mine = {n: g for n, g in groups.items() if n[0] == board}
-        fits = {n: g for n, g in mine.items() if (g["status"] == "ok").any()} or mine
-        chosen = [n for n in fits if all(n[key.index(c)] == v for c, v in want.items())]
-        if not chosen:
-            if any(all(n[key.index(c)] == v for c, v in want.items()) for n in mine):
-                raise NotComparableError(f"The baseline {want} does not fit on board {board!r}; choose another one.")
-            for column, value in want.items():
-                known = {n[key.index(column)] for n in fits}
-                if value not in known:
-                    raise unknown_name(f"baseline {column}", value, known, f"Board: {board!r}.")
-            raise UsageError(f"No group of board {board!r} has {want}.")
-
-        def bits(name: tuple[str, ...]) -> float:
-            value = groups[name]["bits_per_weight"].max()
-            return 0.0 if pd.isna(value) else float(value)
-
-        bases[board] = min(chosen, key=lambda n: (-bits(n), n))
-    return bases
+def _all_pairs(groups: Mapping[Name, pd.DataFrame], within: bool) -> list[tuple[Name, Name]]:
+    """Return each two groups once, the one with more bits per weight first."""
+    order = sorted(groups, key=lambda n: (-float(groups[n]["bits_per_weight"].fillna(0).max()), n))
+    return [(a, b) for a, b in itertools.combinations(order, 2) if not within or a[0] == b[0]]
 
 
-def _summary(group: pd.DataFrame, tokens: pd.DataFrame | None) -> dict[str, Any]:
+def _changes(
+    sides: Mapping[Name, Side], against: Iterable[tuple[Name, Name]], metrics: Sequence[str], **how: Any
+) -> tuple[dict[tuple[Name, Name], list[Change]], dict[tuple[Name, Name], str]]:
+    """Return every judged change, and why some groups are not comparable at all."""
+    found, refused = {}, {}
+    for base, candidate in against:
+        try:
+            found[base, candidate] = judge_changes(metrics, sides[base], sides[candidate], **how)
+        except NotComparableError as error:
+            refused[base, candidate] = str(error)
+            found[base, candidate] = [unjudged(metric, str(error)) for metric in metrics]
+    return found, refused
+
+
+def _rows(changes: Mapping[tuple[Name, Name], list[Change]], shown: Sequence[str], key: Sequence[str]) -> pd.DataFrame:
+    """Return the changes as a table."""
+    at = [key.index(column) for column in shown]
+    rows = []
+    for (base, candidate), judged in changes.items():
+        names = [" · ".join(name[i] or "unknown" for i in at) for name in (base, candidate)]
+        for change in judged:
+            findings = " ".join(f"{f.text} {f.next_step}" for f in change.findings)
+            named = {"board": candidate[0], "base": names[0], "candidate": names[1]}
+            values = {"base_value": change.base, "candidate_value": change.candidate, "findings": findings}
+            rows.append(asdict(change) | asdict(change.verdict) | named | values)
+    columns = [
+        "board", "base", "candidate", "metric", "unit", "better", "base_value", "candidate_value", "word", "reason",
+        "change", "low", "high", "resolution", "more_runs", "certain", "method", "n_base", "n_candidate", "smallest",
+        "findings",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _summary(group: pd.DataFrame, tokens: pd.DataFrame) -> dict[str, Any]:
     ok = group[group["status"] == "ok"]
     row: dict[str, Any] = {"runs": len(ok), "clock": group["clock"].iloc[0]}
     row |= {name: group[name].dropna().max() if group[name].notna().any() else np.nan for name in _CONSTANTS}
     row |= {name: ok[name].mean() for name in _MEANS}
-    perplexity = None if tokens is None else METRICS["perplexity"].compute(None, tokens)
+    perplexity = METRICS[QUALITY].compute(None, tokens)
     row["perplexity"] = np.nan if perplexity is None else perplexity
     row["frames_lost"] = float(group["frames_lost"].sum()) if group["frames_lost"].notna().any() else np.nan
     row["status"] = "ok" if len(ok) == len(group) else ("does not fit" if ok.empty else f"{len(ok)} of {len(group)} ok")
     return row
 
 
-def _against(
-    group: pd.DataFrame, tokens: pd.DataFrame | None, base: pd.DataFrame, base_tokens: pd.DataFrame | None, same: bool
-) -> dict[str, Any]:
-    """Return a group's ratio, differences and verdicts against its baseline."""
-    nothing = {
-        "cost_ratio": np.nan, "cost_passes": 0, "cost_verdict": units.UNKNOWN, "nll_difference": np.nan,
-        "nll_difference_low": np.nan, "nll_difference_high": np.nan, "quality_verdict": units.UNKNOWN,
+def _against(changes: Sequence[Change] | None, is_base: bool) -> dict[str, Any]:
+    """Return a group's cost and quality beside its baseline, of what was judged."""
+    row: dict[str, Any] = {
+        "cost_ratio": 1.0 if is_base else np.nan, "cost_low": np.nan, "cost_high": np.nan,
+        "cost_verdict": "baseline" if is_base else units.UNKNOWN, "nll_difference": 0.0 if is_base else np.nan,
+        "nll_difference_low": np.nan, "nll_difference_high": np.nan,
+        "quality_verdict": "baseline" if is_base else units.UNKNOWN,
     }  # fmt: skip
-    if tokens is None or base_tokens is None:
-        return nothing
-    cost, passes = cost_ratio(tokens, base_tokens)
-    quality = paired_nll(tokens, base_tokens)
-    if same:
-        return nothing | {"cost_ratio": cost, "cost_passes": passes, "cost_verdict": "baseline", "nll_difference": 0.0,
-                          "quality_verdict": "baseline"}  # fmt: skip
-    row = nothing | {"cost_ratio": cost, "cost_passes": passes}
-    if passes and cost == cost:
-        row["cost_verdict"] = _judge_cost(cost, str(group["clock"].iloc[0]))
-    if isinstance(quality, str):
-        row["quality_verdict"] = quality
-    elif quality is not None:
-        row |= {"nll_difference": quality.mean, "nll_difference_low": quality.low, "nll_difference_high": quality.high}
-        row["quality_verdict"] = verdict(quality, float(np.log1p(SMALLEST_PERPLEXITY_EFFECT)))
+    for change in changes or ():
+        v = change.verdict
+        if change.metric == COST and change.method != "none":
+            row |= {"cost_ratio": 1 + v.change, "cost_low": 1 + v.low, "cost_high": 1 + v.high, "cost_verdict": v.word}
+            if np.isnan(v.change):  # too few for an interval, but there are two numbers
+                row["cost_ratio"] = change.candidate / change.base
+        elif change.metric == QUALITY and change.method != "none":
+            difference, low, high = np.log1p([v.change, v.low, v.high]).tolist()
+            row |= {"nll_difference": difference, "nll_difference_low": low, "nll_difference_high": high,
+                    "quality_verdict": v.word}  # fmt: skip
     return row
-
-
-def _judge_cost(cost: float, clock: str) -> str:
-    if clock not in EXACT_CLOCKS:
-        return "not judged (noisy clock)"
-    if 1 - SMALLEST_COST_EFFECT <= cost <= 1 + SMALLEST_COST_EFFECT:
-        return "same"
-    return "worse" if cost > 1 else "better"
-
-
-def cost_ratio(candidate: pd.DataFrame, baseline: pd.DataFrame) -> tuple[float, int]:
-    """Return the ratio of decode costs over the passes that both have, and how many these are.
-
-    Pairing by prompt and position keeps a generation that ended early from looking cheap: attention costs more at
-    later positions.
-    """
-    index = ["prompt_id", "position"]
-    a, b = (
-        part[part["phase"] == "decode"].groupby(index)["ticks"].mean().astype(float) for part in (candidate, baseline)
-    )
-    both = pd.concat([a, b], axis=1, keys=["candidate", "baseline"], join="inner").dropna()
-    total = float(both["baseline"].sum())
-    return (float(both["candidate"].sum()) / total if total else float("nan")), len(both)
-
-
-def paired_nll(candidate: pd.DataFrame, baseline: pd.DataFrame) -> Interval | str | None:
-    """Return the interval of the mean NLL difference, paired by window; words where it cannot be had."""
-    index = ["prompt_id", "window", "position"]
-    a, b = (
-        part[part["scored"].fillna(False).astype(bool)].groupby(index)[["nll", "next_id"]].mean().astype(float)
-        for part in (candidate, baseline)
-    )
-    if a.empty or b.empty:
-        return None
-    both = a.merge(b, left_index=True, right_index=True, suffixes=("_candidate", "_baseline"))
-    if both.empty or (both["next_id_candidate"] != both["next_id_baseline"]).any():
-        return "not comparable: other tokens"
-    difference = (both["nll_candidate"] - both["nll_baseline"]).dropna()
-    windows = difference.groupby(["prompt_id", "window"]).mean()
-    return paired_interval(windows.to_numpy(float)) or verdict(None, SMALLEST_PERPLEXITY_EFFECT)
-
-
-def _notes(runs: pd.DataFrame, bases: dict[str, tuple[str, ...]], key: list[str]) -> list[str]:
-    notes = []
-    for board, part in runs.groupby("board", dropna=False):
-        clock = part["clock"].iloc[0]
-        emulator = part["emulator"].dropna()
-        where = f"emulated by {emulator.iloc[0]} {part['emulator_version'].iloc[0]}" if len(emulator) else "real"
-        tick = {"fuel": "executed WebAssembly instructions (fuel)", "instructions": "executed instructions"}.get(
-            str(clock), str(clock)
-        )
-        base = " · ".join(str(v) for v in bases["" if pd.isna(board) else str(board)][1:])
-        notes.append(f"Board {board} ({where}): a tick counts {tick}. Baseline: {base}.")
-    lost = int(runs["frames_lost"].fillna(0).sum())
-    if lost:
-        notes.append(f"{lost:,} frames of these runs were sent and did not arrive: what they held is missing.")
-    notes.append(
-        f"Cost: better or worse beyond {100 * SMALLEST_COST_EFFECT:g} %, exact on clocks that count. Quality: change "
-        "of perplexity on the same text, paired by window; better or worse if the whole 95 % interval lies beyond "
-        f"{100 * SMALLEST_PERPLEXITY_EFFECT:g} %."
-    )
-    return notes

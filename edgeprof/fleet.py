@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from edgeprof import units
-from edgeprof.comparison import Comparison, compare
+from edgeprof.comparison import COST, Comparison, compare
 from edgeprof.errors import NotComparableError, unknown_name
 from edgeprof.tidy import labels
 
@@ -81,7 +81,8 @@ def fleet(dataset: Dataset, *, reference: str | None = None, quality: Comparison
         model, quant = _model_of(dataset, reference), reference
     quality = quality or compare(dataset, by="quant")
     several = "model" in quality.table.columns
-    cost = compare(dataset, by="quant", baseline={"quant": quant} | ({"model": model} if several else {})).table
+    baseline = {"quant": quant} | ({"model": model} if several else {})
+    cost = compare(dataset, by="quant", baseline=baseline, metrics=[COST]).table
     table = cost if several else cost.assign(model=model)
     sizes = dataset.runs.groupby("board")[["ram_bytes", "flash_bytes"]].max()
     out = table[["board", "clock", "model", "quant", "bits_per_weight", "model_bytes"]].copy()

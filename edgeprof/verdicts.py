@@ -17,7 +17,7 @@ from edgeprof import units
 from edgeprof.errors import NotComparableError, UsageError
 from edgeprof.intervals import Interval
 
-__all__ = ["LOOKS", "Verdict", "Word", "alpha_of_looks", "judge", "judge_exact"]
+__all__ = ["BLOCKS", "LOOKS", "Verdict", "Word", "alpha_of_looks", "judge", "judge_exact"]
 
 Word = Literal["worse", "better", "same", "not enough data", "close to the smallest effect"]
 Better = Literal["lower", "higher"]
@@ -25,6 +25,8 @@ Better = Literal["lower", "higher"]
 LOOKS = {1: 0.05, 2: 0.0294, 3: 0.0221}
 """Planned looks at data that are still growing, to the risk of each (Pocock's bounds for 5 % in all)."""
 LEAST_TOTAL = 8
+BLOCKS = "blocks of the text"
+"""What is counted where quality is judged."""
 CLOSE_HALF_WIDTH = 0.75
 """Of the smallest effect: estimates near it with intervals as narrow as this are close, and seldom settled by more."""
 _POWER_QUANTILE = float(stats.norm.ppf(0.9))
@@ -80,7 +82,13 @@ def alpha_of_looks(looks: int) -> float:
 
 
 def judge(
-    interval: Interval | None, smallest: float, *, better: Better = "lower", n: int = 0, counted: str = "runs a side"
+    interval: Interval | None,
+    smallest: float,
+    *,
+    better: Better = "lower",
+    n: int = 0,
+    counted: str = "runs a side",
+    least: int = LEAST_TOTAL,
 ) -> Verdict:
     """Judge a change by its interval.
 
@@ -97,6 +105,8 @@ def judge(
         How many there are of what is counted, where ``interval`` is None.
     counted
         What ``n`` and ``more_runs`` count; of a change of NLL, ``"blocks of the text"``.
+    least
+        Fewer of these give no interval.
 
     Returns
     -------
@@ -111,7 +121,7 @@ def judge(
     """
     limit = _limit(smallest, better)
     if interval is None or not math.isfinite(interval.estimate):
-        return _without_interval(n, counted)
+        return _without_interval(n, counted, least)
     half = (interval.narrow_high - interval.narrow_low) / 2
     settled = _resolving(interval.alpha) * half
     sign = 1 if better == "lower" else -1
@@ -165,10 +175,12 @@ def judge_exact(base: float, candidate: float, smallest: float, *, better: Bette
     return Verdict(word, reason, change, change, change, 0.0, 0, certain=True)
 
 
-def _without_interval(n: int, counted: str) -> Verdict:
-    more = LEAST_TOTAL - n if n < LEAST_TOTAL else None
+def _without_interval(n: int, counted: str, least: int) -> Verdict:
+    more = least - n if n < least else None
     if more is None:
         reason = f"{n} {counted} give no interval: one of them has no value, or only one session is known."
+    elif counted == BLOCKS:
+        reason = f"{n} {counted} are too few for an interval. Score a text that is longer by {more}."
     else:
         reason = f"{n} {counted} are too few for an interval. Take {more} more, the base and the candidate in pairs."
     return Verdict("not enough data", reason, math.nan, math.nan, math.nan, math.nan, more)

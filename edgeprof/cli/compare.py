@@ -2,8 +2,11 @@
 
   edgeprof compare data                       by quantization, against the one with the most bits
   edgeprof compare data --by firmware --baseline "edgeprof 1.2"
+  edgeprof compare data --by day --all-pairs  each with each: any column of runs, day, or a tag
+  edgeprof compare data --changes             every judged change: its interval, how it was judged, and why
 
-Verdicts stay within one board and one clock. Exit code 2: there is nothing to compare, or the runs are not alike.
+Verdicts stay within one board and one clock, unless boards are compared (--by board); docs/statistics.md says how each
+is reached. Exit code 2: there is nothing to compare, or the runs are not alike.
 """
 
 from __future__ import annotations
@@ -16,13 +19,45 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="a data set: a folder or an object-store URI")
     parser.add_argument("--by", default="quant", metavar="COLUMN[,COLUMN]", help="what tells groups apart (quant)")
     parser.add_argument("--baseline", metavar="VALUE", help="the group that the others are compared with")
+    parser.add_argument("--all-pairs", action="store_true", help="each group with each, instead of with a baseline")
+    parser.add_argument("--board", metavar="NAME", help="only this board's runs")
+    parser.add_argument("--metric", action="append", metavar="NAME", help="judge this metric (repeatable)")
+    parser.add_argument("--smallest", type=float, metavar="PERCENT", help="smallest change that matters (2; quality 1)")
+    parser.add_argument("--looks", type=int, default=1, metavar="N", help="planned looks at growing data, 1 to 3 (1)")
+    parser.add_argument("--noise", action="append", default=[], metavar="DATA", help="pairs without a change, to know")
+    parser.add_argument(
+        "--allow-unlike", action="append", default=[], metavar="KIND", help="compare although this differs (repeatable)"
+    )
+    parser.add_argument("--changes", action="store_true", help="show every judged change, and why")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
     import edgeprof
+    from edgeprof.comparison import JUDGED
+    from edgeprof.display import text_table
+    from edgeprof.noise_floor import Noise
 
-    comparison = edgeprof.compare(edgeprof.open(args.data), by=args.by.split(","), baseline=args.baseline)
-    print(comparison.table.to_json(orient="records", indent=1) if args.json else comparison)
+    dataset = edgeprof.open(args.data)
+    comparison = edgeprof.compare(
+        dataset,
+        by=args.by.split(","),
+        baseline=args.baseline,
+        board=args.board,
+        all_pairs=args.all_pairs,
+        metrics=args.metric or JUDGED,
+        smallest=None if args.smallest is None else args.smallest / 100,
+        looks=args.looks,
+        noise=Noise.of(dataset, *map(edgeprof.open, args.noise)) if args.noise else None,
+        allow=args.allow_unlike,
+    )
+    if args.json:
+        print((comparison.changes if args.changes else comparison.table).to_json(orient="records", indent=1))
+        return 0
+    print(comparison)
+    if args.changes and not args.all_pairs:
+        print(f"\n{text_table(comparison.formatted_changes())}")
+        for row in comparison.changes.to_dict("records"):
+            print(f"{row['candidate']}, {row['metric']}: {row['reason']}")
     return 0
