@@ -131,7 +131,8 @@ def _plan(data: dict[str, Any], here: Path) -> Plan:
     prompts = [(p["id"], p["text"]) for p in data.get("prompt", [])]
     if "prompts" in data:
         prompts += load_prompts(here / data["prompts"])
-    for name in data.get("firmware", {}):
+    images = dict(data.get("firmware", {}))
+    for name in images:
         if name not in data["boards"]:
             raise unknown_name("board of the plan, to run a firmware of your own,", name, data["boards"])
     text = data.get("eval", {})
@@ -147,7 +148,7 @@ def _plan(data: dict[str, Any], here: Path) -> Plan:
         keep_wire=_one_of(data.get("keep_wire", "all"), "all", "none"),
         repeats=int(data.get("repeats", 1)),
         seed=int(data.get("seed", 1)),
-        firmware={name: here / file for name, file in data.get("firmware", {}).items()},
+        firmware={name: here / file for name, file in images.items()},
         pairs=int(data["pairs"]) if "pairs" in data else None,
     )
 

@@ -80,7 +80,7 @@ def measure(folder: Path) -> None:
 
 
 def keep(folder: Path, file: Path = FILE) -> None:
-    """Write one line a run: when it was measured, what, in which pair on which side, and its metrics in microseconds."""
+    """Write a line a run: when it was measured, what, in which pair on which side, and its metrics in microseconds."""
     lines = []
     for name in (UNCHANGED, SLOWER):
         dataset = edgeprof.open(folder / name)
@@ -105,7 +105,7 @@ def keep(folder: Path, file: Path = FILE) -> None:
 
 
 def load(file: Path = FILE) -> dict[str, np.ndarray]:
-    """Return, by sweep, logs of shape (quantizations, pairs, 2, metrics): pairs in order of time, base and candidate."""
+    """Return, by sweep, logs of shape (quantizations, pairs, 2, metrics): pairs in order of time; base, candidate."""
     with file.open(encoding="utf-8") as lines:
         next(lines)
         rows = list(csv.DictReader(lines))

@@ -1,8 +1,8 @@
 """Gates on real noise: what verdicts and other rules say of pairs that this machine's clock measured.
 
 ``host_noise.csv`` holds pairs of the board ``host`` with no change, and of a firmware that really is slower
-(:mod:`simulation.host_capture`). A gate run is a stretch of time: neighbouring pairs of every quantization. Which half of
-a pair is called the candidate is drawn again, for where nothing changed a coin had decided it.
+(:mod:`simulation.host_capture`). A gate run is a stretch of time: neighbouring pairs of every quantization. Which half
+of a pair is called the candidate is drawn again, for where nothing changed a coin had decided it.
 
 ``python tests/simulation/host_noise.py --out docs/results/host_noise.json`` records it; the tests call :func:`run`.
 """
@@ -27,7 +27,8 @@ from simulation.host_capture import METRICS, QUANTS, SLOWER, UNCHANGED, load, me
 from simulation.rules import BETTER, WORSE  # noqa: E402
 from simulation.verdicts import any_alarm, share  # noqa: E402
 
-from edgeprof.intervals import gate_limits  # noqa: E402
+from edgeprof.intervals import LEAST_RUNS, gate_limits  # noqa: E402
+from edgeprof.noise_floor import LEAST_FLOOR  # noqa: E402
 
 SMALLEST = 0.02
 CHANGES = (0.05, 0.1)
@@ -52,15 +53,19 @@ def gate_runs(rng, pairs, count, n):
 def floors(pairs, starts, n):
     """Return each gate run's noise floor by metric, from the pairs outside of its stretch of time, all quantizations.
 
-    As ``noise_floors`` has it: the farther end of the interval of pairs with no change.
+    As ``noise_floors`` has it: the farther end of the interval of pairs with no change, or a share of their deviation.
     """
     differences = pairs[:, :, 1] - pairs[:, :, 0]  # (quantizations, pairs, metrics)
-    known, found = differences.shape[1], {}
+    found = {}
     for start in np.unique(starts):
-        rest = np.delete(differences, np.arange(start, start + n), axis=1) if known > n else differences[:, :0]
+        rest = np.delete(differences, np.arange(start, start + n), axis=1)
         apart = rest.reshape(-1, rest.shape[-1]).T
-        _, low, high, *_ = gate_limits(apart) if apart.shape[-1] >= 6 else (None, *np.zeros((2, apart.shape[0])))
-        found[start] = np.expm1(np.maximum(np.abs(low), np.abs(high)))
+        if apart.shape[-1] < LEAST_RUNS:
+            found[start] = np.zeros(len(apart))
+            continue
+        _, low, high, *_ = gate_limits(apart)
+        least = LEAST_FLOOR * np.std(apart, axis=-1, ddof=1)
+        found[start] = np.expm1(np.maximum(np.maximum(-low, high), least))
     return np.array([found[start] for start in starts])
 
 
@@ -127,18 +132,17 @@ def noise(pairs):
 
 
 def measured(pairs, n):
-    """Return what is said of the firmware that really is slower, by metric: of every stretch of n pairs, as measured."""
+    """Return what is said of the firmware that really is slower, by metric, of every stretch of n pairs as measured."""
     quants, known, _, _ = pairs.shape
     differences = pairs[:, :, 1] - pairs[:, :, 0]
-    stretches = np.stack(
-        [differences[:, s : s + n] for s in range(known - n + 1)]
-    )  # (starts, quantizations, n, metrics)
+    stretches = np.stack([differences[:, start : start + n] for start in range(known - n + 1)])
     words = rules.decide(gate_limits(np.moveaxis(stretches, 2, -1)), SMALLEST)
     estimate, low, high, *_ = gate_limits(differences.reshape(quants * known, -1).T)
+    change, low, high = (np.round(100 * np.expm1(v), 2) for v in (estimate, low, high))
     return [
-        {"metric": metric, "pairs": n, "change_pct": round(100 * float(np.expm1(estimate[index])), 2),
-         "low_pct": round(100 * float(np.expm1(low[index])), 2), "high_pct": round(100 * float(np.expm1(high[index])), 2),
-         "worse_pct": share(words[..., index], WORSE), "better_pct": share(words[..., index], BETTER)}
+        {"metric": metric, "pairs": n, "change_pct": float(change[index]), "low_pct": float(low[index]),
+         "high_pct": float(high[index]), "worse_pct": share(words[..., index], WORSE),
+         "better_pct": share(words[..., index], BETTER)}
         for index, metric in enumerate(METRICS)
     ]  # fmt: skip
 
