@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeprof.fronts import pareto
     from edgeprof.metrics import measure
     from edgeprof.prediction import Prediction, predict
+    from edgeprof.quantiles import token_quantiles
     from edgeprof.recommendation import recommend
     from edgeprof.scaling import scaling_curves
     from edgeprof.stage_profile import stage_shares
@@ -45,6 +46,7 @@ __all__ = [
     "reference",
     "scaling_curves",
     "stage_shares",
+    "token_quantiles",
 ]
 
 # Loaded when first used: importing edgeprof costs next to nothing, and the capturing processes never load pandas.
@@ -64,6 +66,7 @@ _LAZY = {
     "pareto": ("edgeprof.fronts", "pareto"),
     "recommend": ("edgeprof.recommendation", "recommend"),
     "stage_shares": ("edgeprof.stage_profile", "stage_shares"),
+    "token_quantiles": ("edgeprof.quantiles", "token_quantiles"),
 }
 
 

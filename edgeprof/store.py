@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
 from edgeprof import seal
+from edgeprof.batches import coded, scan
 from edgeprof.display import html_table, terminal_text
 from edgeprof.errors import EdgeprofError, NewerFormatError, StorageError, UsageError, unknown_name
 from edgeprof.frames import to_pandas
@@ -34,6 +35,11 @@ __all__ = ["Dataset", "open_dataset"]
 _GroupKey = tuple[str, str, str]
 _Key = tuple[str, _GroupKey]
 _RETRIES = 5
+_RUN_ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [
+    ("capture_id", "ascending"),
+    ("port", "ascending"),
+    ("run_id", "ascending"),
+]
 
 
 class Dataset:
@@ -82,8 +88,19 @@ class Dataset:
 
     @cached_property
     def _runs(self) -> pa.Table:
-        table = self._read("runs", None, None, self._group_of)
-        return table.sort_by([("capture_id", "ascending"), ("port", "ascending"), ("run_id", "ascending")])
+        return self._read("runs", None, None, self._group_of).sort_by(_RUN_ORDER)
+
+    def _runs_of(self, columns: list[str] | None, conditions: Iterable[str]) -> pa.Table:
+        """Return the runs with at least these columns: of very many runs, all 60 take ten times as long."""
+        if columns is None or "_runs" in vars(self):
+            return self._runs
+        needed = [*dict.fromkeys([*columns, *conditions, *(column for column, _ in _RUN_ORDER)])]
+        return self._read("runs", needed, None).sort_by(_RUN_ORDER)
+
+    def _choose(self, conditions: Mapping[str, Any]) -> tuple[list[str], set[_GroupKey]]:
+        """Return the runs that meet conditions, and the groups whose files hold them."""
+        ids = [str(run) for run in _filter(self._runs, conditions)["run_id"].to_pylist()]
+        return ids, {self._group_of[run] for run in ids}
 
     def table(
         self, name: str, columns: list[str] | None = None, where: Mapping[str, Any] | None = None
@@ -109,12 +126,7 @@ class Dataset:
 
     def arrow(self, name: str, columns: list[str] | None = None, where: Mapping[str, Any] | None = None) -> pa.Table:
         """Return a table as Arrow; parameters as of :meth:`table`."""
-        if name not in TABLES:
-            raise unknown_name("table", name, TABLES)
-        own = [c.name for c in TABLES[name]]
-        for column in columns or ():
-            if column not in own:
-                raise unknown_name(f"column of {name}", column, own)
+        own = _checked(name, columns or ())
         conditions = dict(where or {})
         run_columns = [c.name for c in TABLES["runs"]] if "run_id" in own else []
         by_run = {k: conditions.pop(k) for k in list(conditions) if k not in own and k in run_columns}
@@ -122,15 +134,44 @@ class Dataset:
             if column not in own:
                 raise unknown_name(f"column of {name} or runs", column, {*own, *run_columns})
         if name == "runs":
-            return _filter(self._runs, conditions).select(columns or own)
+            return _filter(self._runs_of(columns, conditions), conditions).select(columns or own)
         groups = None
         if by_run:
-            runs = _filter(self._runs, by_run)
-            conditions["run_id"] = _both(conditions.get("run_id"), runs["run_id"].to_pylist())
-            groups = {self._group_of[str(run)] for run in runs["run_id"].to_pylist()}
+            ids, groups = self._choose(by_run)
+            conditions["run_id"] = _both(conditions.get("run_id"), ids)
         needed = None if columns is None else [*dict.fromkeys([*columns, *conditions])]
         table = _filter(self._read(name, needed, groups), conditions)
         return table if columns is None else table.select(columns)
+
+    def batches(
+        self, name: str, columns: list[str], where: Mapping[str, Any] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield some columns of a table in batches, text as dictionaries: for tables that are larger than memory.
+
+        Parameters
+        ----------
+        name, columns
+            One of the tables of ``docs/data-model.md`` that have a ``run_id``, and which of its columns.
+        where
+            Column of ``runs`` to value or list of values: only the files that hold such runs are read; what else
+            these hold comes with it.
+
+        Raises
+        ------
+        StorageError
+            A file is damaged.
+        UsageError
+            There is no such table or column.
+        """
+        _checked(name, columns)
+        _checked("runs", where or ())
+        groups = self._choose(where)[1] if where else None
+        mine = [e for e in self._files if e["table"] == name]
+        paths = [e["full"] for e in mine if groups is None or (e["board"], e["model"], e["quant"]) in groups]
+        yield from scan(self._fs, paths, name, columns)
+        for (table, group), part in self._tail.items():
+            if table == name and (groups is None or group in groups):
+                yield from conform(part, name, columns).cast(coded(name, columns)).to_batches()
 
     def _read(
         self, name: str, columns: list[str] | None, groups: set[_GroupKey] | None,
@@ -188,6 +229,17 @@ class Dataset:
     def _repr_html_(self) -> str:
         facts = pd.DataFrame({"edgeprof data set": list(self._facts()), "": list(self._facts().values())})
         return html_table(facts)
+
+
+def _checked(name: str, columns: Iterable[str]) -> list[str]:
+    """Return the columns of a table, if these are among them."""
+    if name not in TABLES:
+        raise unknown_name("table", name, TABLES)
+    own = [c.name for c in TABLES[name]]
+    for column in columns:
+        if column not in own:
+            raise unknown_name(f"column of {name}", column, own)
+    return own
 
 
 def _pieces(entry: dict[str, Any], part: pa.Table) -> Iterator[tuple[tuple[str, int], pa.Table]]:

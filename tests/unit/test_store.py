@@ -52,6 +52,16 @@ def dataset(tmp_path: Path) -> Path:
     return out
 
 
+def test_some_columns_of_runs_are_those_of_all(dataset: Path) -> None:
+    some = edgeprof.open(dataset)  # the whole of the runs is never read here
+    where = {"quant": ["Q4_0", "Q8_0"], "model": "toy"}
+    found = some.table("runs", ["prompt_id", "run_id"], where)
+    whole = edgeprof.open(dataset).runs
+    wanted = whole.loc[whole["model"] == "toy", ["prompt_id", "run_id"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, wanted)
+    assert len(found) and "_runs" not in vars(some)
+
+
 def test_opening_writes_nothing(dataset: Path) -> None:
     before = tree(dataset)
     ds = edgeprof.open(dataset)
