@@ -63,11 +63,13 @@ def slower_firmware(folder: Path) -> Path:
         raise ValueError("the firmware's feed-forward is not what it was: choose another product to do twice")
     source.write_text(text.replace(PRODUCT, f"{PRODUCT}    if (l == 0)\n    {PRODUCT}"), encoding="utf-8")
     build("host", folder, root)
-    return folder / "host.elf"
+    image = folder / "host.elf"
+    image.chmod(0o755)
+    return image
 
 
 def measure(folder: Path) -> None:
-    """Measure 40 pairs of each quantization with no change, and 15 of the slower firmware against the usual one."""
+    """Measure 40 pairs of each quantization with no change, and 12 of the slower firmware against the usual one."""
     folder.mkdir(parents=True, exist_ok=True)
     model = (TESTS.parent / "data" / "models" / "fable-1.2m-F16.gguf").as_posix()
     image = slower_firmware(folder).resolve().as_posix()
@@ -76,7 +78,7 @@ def measure(folder: Path) -> None:
         (folder / f"{name}.toml").write_text(text, encoding="utf-8")
     base = folder / "base.toml"
     run_paired_sweep(load_plan(base), str(base), folder / UNCHANGED, pairs=40)
-    run_paired_sweep(load_plan(folder / f"{SLOWER}.toml"), str(base), folder / SLOWER, pairs=15)
+    run_paired_sweep(load_plan(folder / f"{SLOWER}.toml"), str(base), folder / SLOWER, pairs=12)
 
 
 def keep(folder: Path, file: Path = FILE) -> None:

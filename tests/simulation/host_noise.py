@@ -76,14 +76,6 @@ def scaled(pairs, deviation):
     return middle + (pairs - middle) * (deviation / size)
 
 
-def judged(base, candidate, floor=None):
-    """Return edgeprof's words; with the floors of the gate runs by metric no smaller effect is one."""
-    limits = gate_limits(candidate - base)
-    if floor is None:
-        return rules.decide(limits, SMALLEST)
-    return rules.decide(limits, np.maximum(SMALLEST, floor)[:, None, :])
-
-
 def others():
     """Return the rules that are used elsewhere, by name."""
     return {
@@ -97,15 +89,19 @@ def others():
 def table(rng, pairs, count, n, columns=slice(None), at_once=100):
     """Return a row a rule: gate runs with any false alarm, and what is found of a change that is scaled in."""
     pairs = pairs[..., columns]
-    all_rules = {"edgeprof, pairs": judged, "edgeprof, pairs, noise floor": judged} | others()
-    words = {name: {change: [] for change in (0.0, *CHANGES)} for name in all_rules}
+    ours = ("edgeprof, pairs", "edgeprof, pairs, noise floor")
+    words = {name: {change: [] for change in (0.0, *CHANGES)} for name in (*ours, *others())}
     for begin in range(0, count, at_once):
         base, candidate, starts = gate_runs(rng, pairs, min(at_once, count - begin), n)
-        floor = floors(pairs, starts, n)
-        for name, rule in all_rules.items():
-            more = (floor,) if "floor" in name else ()
-            for change, found in words[name].items():
-                found.append(rule(base, candidate + np.log1p(change), *more))
+        limits = gate_limits(candidate - base)
+        floor = np.maximum(SMALLEST, floors(pairs, starts, n))[:, None, :]
+        for change in (0.0, *CHANGES):
+            # Adding to the log of a candidate moves its interval and nothing else.
+            moved = [v + np.log1p(change) for v in limits]
+            for name, smallest in zip(ours, (SMALLEST, floor), strict=True):
+                words[name][change].append(rules.decide(moved, smallest))
+            for name, rule in others().items():
+                words[name][change].append(rule(base, candidate + np.log1p(change)))
     rows = []
     for name, by_change in words.items():
         found = {change: np.concatenate(parts) for change, parts in by_change.items()}
