@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from edgeprof.claimed import claimed_rates
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
+    from edgeprof.fidelity import agreement
     from edgeprof.fronts import pareto
-    from edgeprof.metrics import measure
+    from edgeprof.metrics import measure, missing
     from edgeprof.prediction import Prediction, predict
     from edgeprof.quantiles import token_quantiles
     from edgeprof.recommendation import recommend
@@ -33,12 +34,14 @@ __all__ = [
     "Dataset",
     "Prediction",
     "__version__",
+    "agreement",
     "claimed_rates",
     "compare",
     "fit_clock",
     "held_out",
     "measure",
     "memory_budget",
+    "missing",
     "open",
     "pareto",
     "predict",
@@ -53,12 +56,14 @@ __all__ = [
 _LAZY = {
     "open": ("edgeprof.store", "open_dataset"),
     "Dataset": ("edgeprof.store", "Dataset"),
+    "agreement": ("edgeprof.fidelity", "agreement"),
     "claimed_rates": ("edgeprof.claimed", "claimed_rates"),
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),
     "fit_clock": ("edgeprof.clock", "fit_clock"),
     "held_out": ("edgeprof.validation", "held_out"),
     "measure": ("edgeprof.metrics", "measure"),
+    "missing": ("edgeprof.metrics", "missing"),
     "memory_budget": ("edgeprof.budget", "memory_budget"),
     "predict": ("edgeprof.prediction", "predict"),
     "Prediction": ("edgeprof.prediction", "Prediction"),

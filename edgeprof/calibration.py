@@ -11,12 +11,12 @@ import pandas as pd
 
 from edgeprof import boards
 from edgeprof.cost_model import CostModel, fit_costs
-from edgeprof.errors import unknown_name
+from edgeprof.errors import NotComparableError, unknown_name
 from edgeprof.model_shape import ModelShape
 from edgeprof.observed import Captures, Observations, captured_boards, load_captures, observations
 from edgeprof.validation import held_out_of
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "calibrate", "first_calibrated"]
 
 
 @dataclass(frozen=True)
@@ -91,3 +91,24 @@ def calibrate(board: str, captures: Captures | None = None, models: Iterable[str
     if seen is None:
         return Calibration(board, None, CostModel({}), pd.DataFrame())
     return Calibration(board, seen, fit_costs(seen.stages, seen.shapes), held_out_of(seen))
+
+
+def first_calibrated(captures: Captures | None = None, models: Iterable[str | Path] = ()) -> str:
+    """Return the first board, by name, whose costs can be predicted from captures; parameters as of :func:`calibrate`.
+
+    Raises
+    ------
+    NotComparableError
+        There is none: nothing was captured with its costs, or the models that ran are not found.
+    StorageError
+        A data set cannot be read.
+    """
+    datasets, models = load_captures(captures), list(models)
+    for board in captured_boards(datasets):
+        seen = observations(datasets, board, models)
+        if seen is not None and len(seen.stages):
+            return board
+    raise NotComparableError(
+        "No board can be predicted from these captures: none has runs with costs of a model whose file is found. "
+        "Name the GGUF files that ran with models=, or capture a board with `edgeprof capture`."
+    )

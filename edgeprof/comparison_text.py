@@ -39,11 +39,12 @@ def groups_table(table: pd.DataFrame, by: Sequence[str], *, judged: bool) -> pd.
 
 
 def changes_table(changes: pd.DataFrame) -> pd.DataFrame:
-    """Return judged changes as strings, each with its interval and how it was judged."""
+    """Return judged changes as strings, each with its interval and how it was judged; a single base is not repeated."""
     rows = changes.to_dict("records")
+    base = {"base": changes["base"].astype(str)} if len(set(changes["base"])) > 1 else {}
     return pd.DataFrame(
-        {
-            "base": changes["base"].astype(str),
+        base
+        | {
             "candidate": changes["candidate"].astype(str),
             "metric": [f"{r['metric']} [{r['unit']}]" if r["unit"] else r["metric"] for r in rows],
             "base value": changes["base_value"].map(lambda v: units.significant(v, 5)),

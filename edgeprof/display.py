@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "html_table", "html_text", "mpl_text", "terminal_text", "text_table"]
+__all__ = ["Table", "html_table", "html_text", "mpl_text", "numeric", "terminal_text", "text_table"]
 
 LONGEST = 80
 # Control, format (bidirectional overrides too), surrogate, private, and the two that end a line or paragraph.
@@ -52,18 +52,19 @@ def text_table(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _numeric(cells: Sequence[str]) -> bool:
+def numeric(cells: Sequence[str]) -> bool:
+    """Tell whether all cells below a column's header are numbers or unknown."""
     return all(c[:1].isdigit() or c[:1] in "+-–" for c in cells[1:])
 
 
 def _align(cell: str, width: int, column: Sequence[str]) -> str:
-    return cell.rjust(width) if _numeric(column) else cell.ljust(width)
+    return cell.rjust(width) if numeric(column) else cell.ljust(width)
 
 
 def html_table(frame: pd.DataFrame, caption: str = "") -> str:
     """Return a table of strings as HTML, every cell escaped."""
     columns = {name: [str(name), *map(str, frame[name])] for name in frame.columns}
-    right = {name for name, cells in columns.items() if _numeric(cells)}
+    right = {name for name, cells in columns.items() if numeric(cells)}
 
     def cell(tag: str, name: str, value: object) -> str:
         style = ' style="text-align:right"' if name in right else ' style="text-align:left"'

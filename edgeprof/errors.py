@@ -11,6 +11,7 @@
     ├── LockedError       somebody else is writing this capture  (exit code 5)
     ├── NotComparableError     unlike or missing data            (exit code 2)
     └── ReportError       a notebook that did not run            (exit code 3)
+        └── CellError     a cell that failed                     (that of the error in it if edgeprof's, else 3)
 
 A message is one paragraph: what was wanted, what was found, the closest match, the next step.
 """
@@ -18,9 +19,13 @@ A message is one paragraph: what was wanted, what was found, the closest match, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 __all__ = [
+    "CellError",
     "DeviceError",
     "EdgeprofError",
     "LockedError",
@@ -76,6 +81,43 @@ class NotComparableError(EdgeprofError, ValueError):
 
 class ReportError(EdgeprofError, RuntimeError):
     """A notebook that could not be run or exported."""
+
+
+class CellError(ReportError):
+    """A cell of a notebook that failed.
+
+    Attributes
+    ----------
+    notebook, executed
+        The notebook, and its copy with the outputs so far, which shows the whole error.
+    cell
+        The cell's number as Jupyter shows it; None where it is not known.
+    source
+        The cell's source.
+    parameters
+        What the notebook was given.
+    ename, evalue
+        The error's class and text.
+    exit_code
+        That of an edgeprof error that was raised in the cell, else :class:`ReportError`'s.
+    """
+
+    def __init__(
+        self, notebook: Path, cell: int | None, source: str, parameters: Mapping[str, Any], ename: str, evalue: str,
+        executed: Path, exit_code: int,
+    ) -> None:  # fmt: skip
+        self.notebook, self.cell, self.source, self.parameters = notebook, cell, source, dict(parameters)
+        self.ename, self.evalue, self.executed, self.exit_code = ename, evalue, executed, exit_code
+        super().__init__(
+            f"{notebook.name} failed in cell [{cell or '?'}] with {ename}: {' '.join(evalue.split())} "
+            f"(parameters: {json.dumps(self.parameters, default=str)}; `-p NAME=VALUE` sets one, and "
+            f"`edgeprof report --list` says what each is). The executed notebook shows the whole error: {executed}."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it cross from one process to another."""
+        made_of = ("notebook", "cell", "source", "parameters", "ename", "evalue", "executed", "exit_code")
+        return type(self), tuple(getattr(self, name) for name in made_of)
 
 
 def unknown_name(kind: str, found: str, known: Iterable[str], hint: str = "") -> UsageError:

@@ -42,17 +42,18 @@ CAPTURE_JSON = "capture.json"
 MANIFEST = "manifest.json"
 
 
-def slug(name: str) -> str:
+def slug(name: str, of: str | None = None) -> str:
     """Return a folder name for what a device calls itself: safe on every file system, and distinct.
 
-    The real name is in ``runs``; eight digits of its digest keep two names apart that look alike here.
+    The real name is in ``runs``; eight digits of a digest (of the name, or of what ``of`` says) keep two names apart
+    that look alike here.
 
     Examples
     --------
     >>> slug("Q8_0"), slug("../../etc")
     ('q8-0-2f8ad2d6', 'etc-98e3dfd1')
     """
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    digest = hashlib.sha256((name if of is None else of).encode("utf-8", "surrogatepass")).hexdigest()[:8]
     word = re.sub(r"[^a-z0-9]+", "-", name.lower())[:32].strip("-")
     return f"{word or 'unknown'}-{digest}"
 

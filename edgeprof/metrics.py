@@ -7,32 +7,46 @@ begin with ``host_`` are of what the host saw being printed: the line, the host'
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from edgeprof import metric_inputs as inputs
+from edgeprof import metric_values as values
+from edgeprof.metric_values import EXACT_CLOCKS
+from edgeprof.passes import TOKEN_COLUMNS, Passes, passes_by_run, passes_of
+from edgeprof.records import STAGES
+from edgeprof.stage_profile import UNATTRIBUTED, stage_shares
+
 if TYPE_CHECKING:
+    from edgeprof.decode_work import DecodeWork
     from edgeprof.store import Dataset
 
-__all__ = ["EXACT_CLOCKS", "METRICS", "Metric", "itl_ticks", "measure", "measure_runs"]
-
-EXACT_CLOCKS = ("fuel", "instructions", "cycles")
-"""Clocks that count the same on every execution."""
-
-TOKEN_COLUMNS = [
-    "run_id", "window", "position", "phase", "next_id", "scored", "nll", "n_batch", "ticks_start", "ticks", "source",
+__all__ = [
+    "EXACT_CLOCKS", "METRICS", "TOKEN_COLUMNS", "Description", "Metric", "itl_ticks", "markdown", "measure",
+    "measure_runs", "missing",
 ]  # fmt: skip
+
+STAGE_COLUMNS = ["run_id", "position", "stage", "ticks"]
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric: what it is called, which way is better, what it needs, where it comes from.
+class Description:
+    """What a metric is called, which way is better, what it needs, where it comes from.
 
-    ``compute`` takes a run's row and its tokens in order of position, and returns a number, or None where its inputs
-    are missing.
+    Attributes
+    ----------
+    name, unit : str
+        Its column, and its unit; a share or a ratio has none.
+    better : str
+        ``lower``, ``higher``, or nothing where neither is better in itself.
+    needs, formula, source : str
+        What it takes, how it is computed, and who computes it so.
     """
 
     name: str
@@ -40,189 +54,153 @@ class Metric:
     better: Literal["lower", "higher", ""]
     needs: str
     formula: str
-    compute: Callable[[Any, pd.DataFrame], float | None]
+    source: str
 
 
-def _phase(tokens: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return the passes of a phase whose cost is known."""
-    return tokens[(tokens["phase"] == name) & tokens["ticks"].notna()]
+@dataclass(frozen=True, slots=True)
+class Metric(Description):
+    """One metric of a run.
+
+    Attributes
+    ----------
+    value : callable
+        A run's row and its passes to a number, or None where inputs are missing.
+    lacks : tuple of callable
+        What it takes, one by one: the same two to what is missing, in words, or None.
+    """
+
+    value: values.Value
+    lacks: tuple[inputs.Lack, ...]
+
+    def compute(self, run: Any, tokens: pd.DataFrame) -> float | None:
+        """Return the metric of a run from its row and its tokens in order of position; None where inputs are missing.
+
+        Shares of stages and what follows from a model's shape take more than these: see :func:`measure_runs`.
+        """
+        return self.value(run, passes_of(tokens))
+
+    def lack(self, run: Any, passes: Passes) -> str | None:
+        """Return the first thing that is missing for it, in words; None if nothing is."""
+        return next((said for lack in self.lacks if (said := lack(run, passes)) is not None), None)
 
 
-def _prefill(run: Any, tokens: pd.DataFrame) -> float | None:
-    part = _phase(tokens, "prefill")
-    part = part[part["n_batch"].notna()]
-    count = int(part["n_batch"].sum())
-    return float(part["ticks"].sum()) / count if count else None
-
-
-def _decode(run: Any, tokens: pd.DataFrame) -> float | None:
-    part = _phase(tokens, "decode")
-    return float(part["ticks"].sum() / len(part)) if len(part) else None
-
-
-def _ttft(run: Any, tokens: pd.DataFrame) -> float | None:
-    part = tokens[tokens["phase"] == "prefill"]
-    if part.empty:
-        return None
-    last, decode = part.iloc[-1], tokens[tokens["phase"] == "decode"]
-    if not pd.isna(run.n_prompt):
-        whole = part["n_batch"].sum() >= run.n_prompt
-    else:  # the prompt's length was not said: the first decode pass tells where it ended
-        whole = len(decode) and bool(_follows(pd.concat([part.iloc[-1:], decode.iloc[:1]]))[0])
-    if not whole or pd.isna(last["ticks_start"]) or pd.isna(last["ticks"]):
-        return None
-    return float(last["ticks_start"] + last["ticks"])
-
-
-def _follows(passes: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Tell, for each pass but the first, whether it comes right after the one before it, nothing lost between."""
-    step = np.diff(passes["position"].to_numpy(np.int64))
-    return np.asarray((step == 1) | (step == passes["n_batch"].fillna(1).to_numpy(np.int64)[:-1]), np.bool_)
-
-
-def itl_ticks(tokens: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
+def itl_ticks(tokens: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Return the inter-token latencies of one run, in ticks: n generated tokens give n - 1.
 
-    A token is there at the end of the pass that sampled it: the last prefill pass samples the first one, each decode
-    pass one more. A gap in the positions (a lost frame) gives no value, rather than a long one.
+    ``tokens`` are its rows in order of position; what counts is said at :attr:`edgeprof.passes.Passes.itl_ticks`.
     """
-    made = tokens[tokens["phase"].isin(["prefill", "decode"])]
-    made = made[made["ticks_start"].notna() & made["ticks"].notna()]
-    ends = (made["ticks_start"] + made["ticks"]).to_numpy(np.int64)
-    decode = (made["phase"] == "decode").to_numpy(bool)
-    return np.diff(ends)[decode[1:] & _follows(made)]
-
-
-def _itl(quantile: float) -> Callable[[Any, pd.DataFrame], float | None]:
-    def compute(run: Any, tokens: pd.DataFrame) -> float | None:
-        values = itl_ticks(tokens)
-        return float(np.quantile(values, quantile)) if len(values) else None
-
-    return compute
-
-
-def _slope(run: Any, tokens: pd.DataFrame) -> float | None:
-    part = _phase(tokens, "decode")
-    if part["position"].nunique() < 8:
-        return None
-    slope, _ = np.polyfit(part["position"].to_numpy(float), part["ticks"].to_numpy(float), 1)
-    return float(1000 * slope)
-
-
-def _nll(run: Any, tokens: pd.DataFrame) -> float | None:
-    values = tokens.loc[tokens["scored"].fillna(False).astype(bool), "nll"].dropna()
-    with np.errstate(invalid="ignore"):  # a device may say both infinities
-        return float(values.astype(float).mean()) if len(values) else None
-
-
-def _perplexity(run: Any, tokens: pd.DataFrame) -> float | None:
-    mean = _nll(run, tokens)
-    with np.errstate(over="ignore"):  # a device may claim any nll
-        return float(np.exp(mean)) if mean is not None else None
-
-
-def _column(name: str) -> Callable[[Any, pd.DataFrame], float | None]:
-    def compute(run: Any, tokens: pd.DataFrame) -> float | None:
-        value = getattr(run, name)
-        return None if pd.isna(value) else float(value)
-
-    return compute
-
-
-def _hz(run: Any, *, nominal: bool) -> float | None:
-    """Return the clock's rate, or nominally the core's; None where there is none, or what was said is not one."""
-    hz = run.board_clock_hz if nominal else run.tick_hz
-    if pd.isna(hz) or not 0 < hz < np.inf or (nominal and run.clock not in EXACT_CLOCKS):
-        return None
-    return float(hz)
-
-
-def _rate(ticks: Callable[[Any, pd.DataFrame], float | None], *, nominal: bool) -> Callable[..., float | None]:
-    """Return tokens per second from ticks per token."""
-
-    def compute(run: Any, tokens: pd.DataFrame) -> float | None:
-        hz, per_token = _hz(run, nominal=nominal), ticks(run, tokens)
-        return hz / per_token if hz and per_token else None
-
-    return compute
-
-
-def _milliseconds(*, nominal: bool) -> Callable[..., float | None]:
-    def compute(run: Any, tokens: pd.DataFrame) -> float | None:
-        hz, value = _hz(run, nominal=nominal), _ttft(run, tokens)
-        return 1000 * value / hz if hz and value is not None else None
-
-    return compute
-
-
-def _between_prints(run: Any, tokens: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the times between prints that the host saw, in seconds; of a run that was timed otherwise there are none.
-
-    A print is no token: a firmware that prints two within one read gives one.
-    """
-    hz = _hz(run, nominal=False)
-    if run.clock != "host" or hz is None:
-        return np.array([], np.float64)
-    prints = tokens[(tokens["source"] == "host") & tokens["ticks"].notna()]
-    return prints["ticks"].to_numpy(np.float64) / hz
-
-
-def _host_itl(quantile: float) -> Callable[[Any, pd.DataFrame], float | None]:
-    def compute(run: Any, tokens: pd.DataFrame) -> float | None:
-        seconds = _between_prints(run, tokens)
-        return float(1000 * np.quantile(seconds, quantile)) if len(seconds) else None
-
-    return compute
-
-
-def _host_rate(run: Any, tokens: pd.DataFrame) -> float | None:
-    seconds = _between_prints(run, tokens)
-    return float(len(seconds) / seconds.sum()) if len(seconds) else None
+    return passes_of(tokens).itl_ticks
 
 
 _TICKS, _TOKENS, _EVAL = "tick/token", "tokens of a generation", "tokens of an evaluation text (capture --eval)"
-_PRINTS = "prints that the host saw"
+_PRINTS, _TIME, _EXACT = "prints that the host saw", "a clock that is time", "an exact clock"
+_STAGES, _SHAPE = "stages of decode passes", "the model's shape (its GGUF header)"
+_WORDS = "docs/data-model.md, Words"
+_MLPERF = "MLPerf Inference: time to first token, time per output token"
+_QUANTILE = "Hyndman & Fan 1996, definition 7"
+_LLAMA_CPP, _FIRMWARE = "llama.cpp, tools/perplexity", "edgeprof/firmware/llm/forward.c"
+_NOMINAL = "docs/design.md, Clocks"
+
+
+def _share(stage: str) -> Metric:
+    what = "what the pass took beyond its stages" if stage == UNATTRIBUTED else f"ticks of stage {stage}"
+    return Metric(f"decode_{stage}_share", "", "", _STAGES, f"{what} / ticks of the pass, summed over decode passes",
+                  "edgeprof.stage_shares", values.stage_share(stage), (inputs.stage(stage),))  # fmt: skip
+
 
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("prefill_ticks_per_token", _TICKS, "lower", _TOKENS, "sum of ticks / tokens over prefill", _prefill),
-        Metric("decode_ticks_per_token", _TICKS, "lower", _TOKENS, "mean ticks of a decode pass", _decode),
-        Metric("ttft_ticks", "tick", "lower", _TOKENS, "run begin to the end of the last prefill pass", _ttft),
-        Metric("itl_p50_ticks", "tick", "lower", _TOKENS, "median of differences of successive token ends", _itl(0.50)),
-        Metric("itl_p95_ticks", "tick", "lower", _TOKENS, "95th percentile of the same", _itl(0.95)),
-        Metric("itl_p99_ticks", "tick", "lower", _TOKENS, "99th percentile of the same", _itl(0.99)),
+        Metric("prefill_ticks_per_token", _TICKS, "lower", _TOKENS, "sum of ticks / tokens over prefill", _WORDS,
+               values.prefill, (inputs.prefill_passes,)),
+        Metric("decode_ticks_per_token", _TICKS, "lower", _TOKENS, "mean ticks of a decode pass", _WORDS,
+               values.decode, (inputs.decode_passes,)),
+        Metric("ttft_ticks", "tick", "lower", _TOKENS, "run begin to the end of the last prefill pass", _MLPERF,
+               values.ttft, (inputs.whole_prompt,)),
+        Metric("itl_p50_ticks", "tick", "lower", _TOKENS, "median of differences of successive token ends", _QUANTILE,
+               values.itl(0.50), (inputs.intervals,)),
+        Metric("itl_p95_ticks", "tick", "lower", _TOKENS, "95th percentile of the same", _QUANTILE,
+               values.itl(0.95), (inputs.intervals,)),
+        Metric("itl_p99_ticks", "tick", "lower", _TOKENS, "99th percentile of the same", _QUANTILE,
+               values.itl(0.99), (inputs.intervals,)),
         Metric("position_slope_ticks", "tick per 1000 positions", "lower", _TOKENS,
-               "least-squares slope of a decode pass's ticks against its position, times 1000", _slope),
-        Metric("ttft_ms", "ms", "lower", "a clock that is time", "ttft_ticks / tick_hz", _milliseconds(nominal=False)),
-        Metric("decode_tok_s", "token/s", "higher", "a clock that is time", "tick_hz / decode_ticks_per_token",
-               _rate(_decode, nominal=False)),
-        Metric("prefill_tok_s", "token/s", "higher", "a clock that is time", "tick_hz / prefill_ticks_per_token",
-               _rate(_prefill, nominal=False)),
-        Metric("ttft_nominal_ms", "ms", "lower", "an exact clock", "ttft_ticks / board_clock_hz",
-               _milliseconds(nominal=True)),
-        Metric("decode_nominal_tok_s", "token/s", "higher", "an exact clock",
-               "board_clock_hz / decode_ticks_per_token", _rate(_decode, nominal=True)),
-        Metric("prefill_nominal_tok_s", "token/s", "higher", "an exact clock",
-               "board_clock_hz / prefill_ticks_per_token", _rate(_prefill, nominal=True)),
-        Metric("host_itl_p50_ms", "ms", "lower", _PRINTS, "median of the times between prints", _host_itl(0.50)),
-        Metric("host_itl_p95_ms", "ms", "lower", _PRINTS, "95th percentile of the same", _host_itl(0.95)),
+               "least-squares slope of a decode pass's ticks against its position, times 1000", "numpy.polyfit",
+               values.slope, (inputs.slope_positions,)),
+        Metric("ttft_ms", "ms", "lower", _TIME, "ttft_ticks / tick_hz", _MLPERF,
+               values.milliseconds(nominal=False), (inputs.time_clock, inputs.whole_prompt)),
+        Metric("decode_tok_s", "token/s", "higher", _TIME, "tick_hz / decode_ticks_per_token", _MLPERF,
+               values.rate(values.decode, nominal=False),
+               (inputs.time_clock, inputs.decode_passes, inputs.some_ticks(values.decode))),
+        Metric("prefill_tok_s", "token/s", "higher", _TIME, "tick_hz / prefill_ticks_per_token",
+               "llama.cpp, llama-bench", values.rate(values.prefill, nominal=False),
+               (inputs.time_clock, inputs.prefill_passes, inputs.some_ticks(values.prefill))),
+        Metric("ttft_nominal_ms", "ms", "lower", _EXACT, "ttft_ticks / board_clock_hz", _NOMINAL,
+               values.milliseconds(nominal=True), (inputs.core_clock, inputs.whole_prompt)),
+        Metric("decode_nominal_tok_s", "token/s", "higher", _EXACT, "board_clock_hz / decode_ticks_per_token", _NOMINAL,
+               values.rate(values.decode, nominal=True),
+               (inputs.core_clock, inputs.decode_passes, inputs.some_ticks(values.decode))),
+        Metric("prefill_nominal_tok_s", "token/s", "higher", _EXACT, "board_clock_hz / prefill_ticks_per_token",
+               _NOMINAL, values.rate(values.prefill, nominal=True),
+               (inputs.core_clock, inputs.prefill_passes, inputs.some_ticks(values.prefill))),
+        Metric("host_itl_p50_ms", "ms", "lower", _PRINTS, "median of the times between prints", _QUANTILE,
+               values.host_itl(0.50), (inputs.prints,)),
+        Metric("host_itl_p95_ms", "ms", "lower", _PRINTS, "95th percentile of the same", _QUANTILE,
+               values.host_itl(0.95), (inputs.prints,)),
         Metric("host_prints_s", "print/s", "higher", _PRINTS, "prints behind the first / time from it to the last",
-               _host_rate),
-        Metric("nll_mean", "nat/token", "lower", _EVAL, "mean nll over scored tokens", _nll),
+               "docs/adapters.md", values.host_rate, (inputs.prints, inputs.apart)),
+        Metric("nll_mean", "nat/token", "lower", _EVAL, "mean nll over scored tokens", _LLAMA_CPP,
+               values.nll, (inputs.scored,)),
         Metric("perplexity", "", "lower", _EVAL,
-               "exp(mean nll over scored tokens); windows and scoring as llama.cpp's perplexity", _perplexity),
+               "exp(mean nll over scored tokens); windows and scoring as llama.cpp's perplexity", _LLAMA_CPP,
+               values.perplexity, (inputs.scored,)),
         Metric("bits_per_weight", "bit", "", "the model file", "bits of all tensors / parameters",
-               _column("bits_per_weight")),
-        Metric("model_bytes", "byte", "lower", "runs", "size of the model file", _column("model_bytes")),
-        Metric("ram_needed_bytes", "byte", "lower", "runs", "said by the firmware", _column("ram_needed_bytes")),
-        Metric("flash_needed_bytes", "byte", "lower", "runs", "said by the firmware", _column("flash_needed_bytes")),
+               "llama.cpp, BPW of llama-quantize", values.column("bits_per_weight"),
+               (inputs.said_by_host("bits_per_weight"),)),
+        Metric("model_bytes", "byte", "lower", "runs", "size of the model file", "docs/protocol.md",
+               values.column("model_bytes"), (inputs.said_by_firmware("model_bytes"),)),
+        Metric("ram_needed_bytes", "byte", "lower", "runs", "said by the firmware", "docs/protocol.md",
+               values.column("ram_needed_bytes"), (inputs.said_by_firmware("ram_needed_bytes"),)),
+        Metric("flash_needed_bytes", "byte", "lower", "runs", "said by the firmware", "docs/protocol.md",
+               values.column("flash_needed_bytes"), (inputs.said_by_firmware("flash_needed_bytes"),)),
+        Metric("itl_jitter_ticks", "tick", "lower", _TOKENS,
+               "mean of |difference of an inter-token latency and the one right before it|",
+               "cycle-to-cycle jitter, JEDEC JESD65B", values.jitter, (inputs.steps,)),
+        *map(_share, (*STAGES, UNATTRIBUTED)),
+        Metric("decode_weight_bytes_per_token", "byte/token", "lower", _SHAPE,
+               "bytes of all tensors, of the embedding one row: each weight that a decode pass reads, once", _FIRMWARE,
+               values.weight_bytes, (inputs.model_work,)),
+        Metric("decode_cache_bytes_per_token", "byte/token", "lower", _SHAPE,
+               "4 * layers * width of a key * (position + 1), mean over decode passes: keys and values in F16, once",
+               _FIRMWARE, values.cache_bytes, (inputs.model_work, inputs.cache)),
+        Metric("decode_macs_per_token", "MAC/token", "lower", _SHAPE,
+               "rows * columns of each matrix + 2 * layers * heads * head width * (position + 1), mean over decode "
+               "passes", _FIRMWARE, values.macs, (inputs.model_work, inputs.cache)),
     )
 }  # fmt: skip
 """All metrics, by name."""
 
 
-def measure_runs(runs: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:
+def _each(
+    runs: pd.DataFrame, tokens: pd.DataFrame, stages: pd.DataFrame | None, work: Mapping[str, DecodeWork] | None
+) -> Iterator[tuple[Any, Passes]]:
+    """Yield every run with its passes."""
+    by_run, none = passes_by_run(tokens), passes_of(tokens.iloc[:0])
+    shares: dict[str, dict[str, float]] = {}
+    if stages is not None:
+        found = stage_shares(tokens, stages)
+        found = found[found["phase"] == "decode"]
+        for run_id, stage, share in zip(found["run_id"], found["stage"], found["share"], strict=True):
+            shares.setdefault(str(run_id), {})[stage] = share
+    for run in runs.itertuples(index=False):
+        name = str(run.run_id)
+        passes = by_run.get(name, none)
+        yield run, replace(passes, stage_shares=shares.get(name, {}), work=(work or {}).get(name))
+
+
+def measure_runs(
+    runs: pd.DataFrame, tokens: pd.DataFrame, stages: pd.DataFrame | None = None,
+    work: Mapping[str, DecodeWork] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Return a row for each run: its ``run_id`` and every metric, null where its inputs are missing.
 
     Parameters
@@ -231,20 +209,90 @@ def measure_runs(runs: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:
         Rows of table ``runs``.
     tokens
         Rows of table ``tokens`` with at least :data:`TOKEN_COLUMNS`.
+    stages
+        Rows of table ``stages``; without them shares of stages are null.
+    work
+        From :func:`edgeprof.decode_work.work_by_run`; without it what follows from a model's shape is null.
     """
-    order = ["window", "position"]
-    empty = tokens.iloc[:0]
-    by_run = {str(key): part.sort_values(order, kind="stable") for key, part in tokens.groupby("run_id", sort=False)}
     rows = [
-        {"run_id": run.run_id} | {n: m.compute(run, by_run.get(str(run.run_id), empty)) for n, m in METRICS.items()}
-        for run in runs.itertuples(index=False)
+        (run.run_id, *(m.value(run, passes) for m in METRICS.values()))
+        for run, passes in _each(runs, tokens, stages, work)
     ]
     frame = pd.DataFrame(rows, columns=["run_id", *METRICS])
     return frame.astype(dict.fromkeys(METRICS, "float64"))
 
 
-def measure(dataset: Dataset) -> pd.DataFrame:
-    """Return what :func:`measure_runs` says of a data set, beside each run's row."""
-    measured = measure_runs(dataset.runs, dataset.table("tokens", TOKEN_COLUMNS))
+def measure(dataset: Dataset, models: Iterable[str | Path] = ()) -> pd.DataFrame:
+    """Return every metric of every run, beside the run's row.
+
+    Parameters
+    ----------
+    dataset
+        From :func:`edgeprof.open`.
+    models
+        GGUF files, or folders of such, of models that ran; those in the data set and those that come with edgeprof are
+        found without.
+
+    Returns
+    -------
+    DataFrame
+        A row a run: the columns of ``runs``, and those of :data:`METRICS` (docs/metrics.md) that are none of these.
+        Null where the inputs are missing; :func:`missing` says which.
+
+    Raises
+    ------
+    UsageError
+        There is no such model.
+    """
+    measured = measure_runs(*_inputs(dataset, models))
     own = [c for c in measured.columns if c not in dataset.runs.columns]
     return dataset.runs.merge(measured[["run_id", *own]], on="run_id", how="left", validate="one_to_one")
+
+
+def missing(dataset: Dataset, models: Iterable[str | Path] = ()) -> pd.DataFrame:
+    """Return why runs lack metrics: what is missing, and where it comes from.
+
+    Parameters
+    ----------
+    dataset, models
+        As of :func:`measure`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each metric that is null in a run: ``run_id``, ``metric``, ``reason`` (in words).
+
+    Raises
+    ------
+    UsageError
+        There is no such model.
+    """
+    rows = [
+        (run.run_id, metric.name, reason)
+        for run, passes in _each(*_inputs(dataset, models))
+        for metric in METRICS.values()
+        if (reason := metric.lack(run, passes)) is not None
+    ]
+    return pd.DataFrame(rows, columns=["run_id", "metric", "reason"], dtype="str")
+
+
+def _inputs(
+    dataset: Dataset, models: Iterable[str | Path]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Mapping[str, DecodeWork]]:
+    from edgeprof.decode_work import work_by_run
+
+    return (
+        dataset.runs, dataset.table("tokens", TOKEN_COLUMNS), dataset.table("stages", STAGE_COLUMNS),
+        work_by_run(dataset, models),
+    )  # fmt: skip
+
+
+def markdown(metrics: Iterable[Description]) -> str:
+    """Return metrics as a Markdown table, as ``docs/metrics.md`` holds it."""
+    columns = ("unit", "better", "needs", "formula", "source")
+    head = ["| metric | unit | better | needs | formula | source |", "|---|---|---|---|---|---|"]
+    rows = [
+        f"| `{m.name}` | " + " | ".join(str(getattr(m, c)).replace("|", r"\|") or "–" for c in columns) + " |"
+        for m in metrics
+    ]
+    return "\n".join([*head, *rows]) + "\n"

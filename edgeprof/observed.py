@@ -22,7 +22,10 @@ from edgeprof.model_shape import ModelShape, read_shape
 from edgeprof.store import Dataset, open_dataset
 from edgeprof.workload import STAGES
 
-__all__ = ["Captures", "Observations", "Setup", "captured_boards", "load_captures", "observations", "shipped_captures"]
+__all__ = [
+    "Captures", "Observations", "Setup", "Shapes", "captured_boards", "load_captures", "observations",
+    "shipped_captures",
+]  # fmt: skip
 
 Captures = str | Path | Dataset | Sequence[str | Path | Dataset]
 """One data set or several."""
@@ -125,7 +128,7 @@ def observations(datasets: Sequence[Dataset], board: str, models: Iterable[str |
     (setup, _), *others = Counter(setups).most_common()
     notes = [f"{n} runs with {', '.join(filter(None, other))} are left out" for other, n in others]
     runs = runs[[each == setup for each in setups]]
-    found = _Shapes(datasets, models)
+    found = Shapes(datasets, models)
     parts, unknown = [], set()
     generated = runs[runs["kind"] == "generate"]
     for (model, quant), several in _timed(datasets, board, generated).groupby(["model", "quant"]):
@@ -182,7 +185,7 @@ def _medians(timed: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"position": "int64", "ticks": "float64"})
 
 
-class _Shapes:
+class Shapes:
     """The models that ran, found among files by name and size."""
 
     def __init__(self, datasets: Sequence[Dataset], models: Iterable[str | Path]) -> None:

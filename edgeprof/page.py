@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import html
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 from edgeprof._version import __version__
+from edgeprof.offline import offline
 
-__all__ = ["offline", "to_html"]
-
-NO_ALT = "No description"  # how nbconvert begins the alternative text that nobody gave
-ALT = "Chart; the table and the sentence beside it say what it shows."
+__all__ = ["document", "to_html"]
 
 
 def to_html(executed: Path) -> str:
@@ -45,75 +42,25 @@ def to_html(executed: Path) -> str:
     heading = re.search(
         r"^#\s+(.+)$", "\n".join(c.source for c in content.cells if c.cell_type == "markdown"), re.MULTILINE
     )
-    title = html.escape(heading[1] if heading else executed.stem)
-    return _PAGE.format(title=title, body=offline(body), version=__version__)
+    title = heading[1] if heading else executed.stem
+    return document(title, offline(body), "The figures stand in results.json beside this page.")
 
 
-def offline(body: str) -> str:
-    """Return HTML without scripts, frames and addresses outside of itself; every picture has a text."""
-    filtered = _Offline()
-    filtered.feed(body)
-    filtered.close()
-    return "".join(filtered.parts)
+def document(title: str, body: str, footer: str) -> str:
+    """Return a whole page in edgeprof's style: light or dark as the reader's system is, nothing from outside.
 
-
-class _Offline(HTMLParser):
-    """Copies HTML, but for what runs or loads something."""
-
-    WITH_CONTENT = frozenset({"script", "style", "iframe", "object", "noscript", "template"})
-    ALONE = frozenset(
-        {"link", "meta", "base", "embed", "form", "input", "button", "applet", "frame", "frameset", "param"}
+    Parameters
+    ----------
+    title
+        Plain text.
+    body
+        HTML of the page's main part, harmless already.
+    footer
+        Plain text; the version stands before it.
+    """
+    return _PAGE.format(
+        title=html.escape(" ".join(title.split())), body=body, footer=html.escape(footer), version=__version__
     )
-    ADDRESSES = (
-        "action", "background", "cite", "classid", "codebase", "data", "formaction", "href", "longdesc", "manifest",
-        "ping", "poster", "src", "srcdoc", "srcset", "usemap", "xlink:href", "xml:base",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=False)
-        self.parts: list[str] = []
-        self.within = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.within or tag in self.ALONE:
-            return
-        if tag in self.WITH_CONTENT:
-            self.within = tag
-            return
-        kept = [(name, value) for name, value in attrs if self.harmless(name, value or "")]
-        if tag == "img" and (dict(attrs).get("alt") or NO_ALT).startswith(NO_ALT):
-            kept = [(name, value) for name, value in kept if name != "alt"] + [("alt", ALT)]
-        written = "".join(f' {n}="{html.escape(v)}"' if v is not None else f" {n}" for n, v in kept)
-        self.parts.append(str(self.get_starttag_text()) if kept == attrs else f"<{tag}{written}>")
-
-    def harmless(self, name: str, value: str) -> bool:
-        """Tell whether an attribute runs and loads nothing."""
-        if name in self.ADDRESSES:
-            return value.startswith("#") or (name == "src" and value.startswith("data:image/"))
-        return not name.startswith("on") and not (
-            name == "style" and re.search(r"url|import|expression|\\", value, re.IGNORECASE)
-        )
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if self.within == tag:
-            self.within = ""
-
-    def handle_endtag(self, tag: str) -> None:
-        if self.within:
-            self.within = "" if tag == self.within else self.within
-        elif tag not in self.ALONE and tag not in self.WITH_CONTENT:
-            self.parts.append(f"</{tag}>")
-
-    def handle_data(self, data: str) -> None:
-        if not self.within:
-            self.parts.append(data.replace("<", "&lt;"))
-
-    def handle_entityref(self, name: str) -> None:
-        self.handle_data(f"&{name};")
-
-    def handle_charref(self, name: str) -> None:
-        self.handle_data(f"&#{name};")
 
 
 _PAGE = """<!DOCTYPE html>
@@ -125,28 +72,36 @@ _PAGE = """<!DOCTYPE html>
 <meta name="generator" content="edgeprof {version}">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light; }}
-body {{ font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #1b1f24;
-  background: #fff; max-width: 76rem; margin: 2rem auto 4rem; padding: 0 1.25rem; }}
+:root {{ color-scheme: light dark; --text: #1b1f24; --page: #fff; --quiet: #57606a; --rule: #d8dee4; --shade: #f3f6f9;
+  --link: #0550ae; --good: #116329; --bad: #a40e26; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --text: #e6edf3; --page: #0d1117; --quiet: #9aa4af; --rule: #30363d;
+  --shade: #161b22; --link: #79b8ff; --good: #56d364; --bad: #ff8e86; }} }}
+body {{ font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: var(--text);
+  background: var(--page); max-width: 76rem; margin: 2rem auto 4rem; padding: 0 1.25rem; }}
+a {{ color: var(--link); }}
 h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .8rem; }}
-h2 {{ font-size: 1.3rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #d8dee4; padding-bottom: .25rem; }}
+h2 {{ font-size: 1.3rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--rule); padding-bottom: .25rem; }}
 table {{ border-collapse: collapse; font-size: .81rem; font-variant-numeric: tabular-nums; margin: .8rem 0; }}
-p.caption {{ color: #57606a; font-size: .82rem; margin-top: .2rem; }}
-th, td {{ padding: .3rem .42rem; border-bottom: 1px solid #e3e7eb; }}
+p.caption {{ color: var(--quiet); font-size: .82rem; margin-top: .2rem; }}
+th, td {{ padding: .3rem .42rem; border-bottom: 1px solid var(--rule); }}
 td {{ white-space: nowrap; }}
-thead th {{ border-bottom: 2px solid #57606a; vertical-align: bottom; }}
-tbody tr:hover {{ background: #f3f6f9; }}
-img {{ max-width: 100%; height: auto; }}
-pre {{ font-size: .82rem; white-space: pre-wrap; background: #f6f8fa; padding: .6rem .8rem; border-radius: 4px; }}
-code {{ font-size: .9em; background: #f6f8fa; padding: .1em .3em; border-radius: 3px; }}
-footer {{ margin-top: 3rem; color: #57606a; font-size: .82rem; }}
+td.words {{ white-space: normal; overflow-wrap: anywhere; }}
+thead th {{ border-bottom: 2px solid var(--quiet); vertical-align: bottom; }}
+tbody tr:hover {{ background: var(--shade); }}
+.good {{ color: var(--good); }}
+.bad {{ color: var(--bad); font-weight: 600; }}
+img {{ max-width: 100%; height: auto; background: #fff; border-radius: 4px; }}
+@media (prefers-color-scheme: dark) {{ img {{ padding: .6rem; box-sizing: border-box; }} }}
+pre {{ font-size: .82rem; white-space: pre-wrap; background: var(--shade); padding: .6rem .8rem; border-radius: 4px; }}
+code {{ font-size: .9em; background: var(--shade); padding: .1em .3em; border-radius: 3px; }}
+footer {{ margin-top: 3rem; color: var(--quiet); font-size: .82rem; }}
 </style>
 </head>
 <body>
 <main>
 {body}
 </main>
-<footer>Made by edgeprof {version}. The figures stand in results.json beside this page.</footer>
+<footer>Made by edgeprof {version}. {footer}</footer>
 </body>
 </html>
 """

@@ -17,15 +17,15 @@ import pandas as pd
 from edgeprof import boards
 from edgeprof.calibration import Calibration, calibrate
 from edgeprof.cost_model import FORCED, SAMPLED, CostModel
-from edgeprof.errors import UsageError
+from edgeprof.errors import ModelError, UsageError
 from edgeprof.footprint import Footprint, footprint
 from edgeprof.metrics import EXACT_CLOCKS
-from edgeprof.model_shape import ModelShape, read_shape
+from edgeprof.model_shape import KERNELS, ModelShape, read_shape
 from edgeprof.observed import Captures
 from edgeprof.prediction_range import checked_range, outside
 from edgeprof.workload import STAGES, macs, weight_bytes_read
 
-__all__ = ["NOT_CALIBRATED", "Prediction", "predict", "predict_shape"]
+__all__ = ["NOT_CALIBRATED", "Prediction", "predict", "predict_shape", "without_kernel"]
 
 NOT_CALIBRATED = "not calibrated"
 
@@ -102,8 +102,8 @@ class Prediction:
 
 
 def predict(
-    model_path: str | Path, board: str, captures: Captures | None = None, *, n_ctx: int | None = None,
-    position: int | None = None, models: Iterable[str | Path] = (),
+    model_path: str | Path, board: str, captures: Captures | None = None, *, quant: str | None = None,
+    n_ctx: int | None = None, position: int | None = None, models: Iterable[str | Path] = (),
 ) -> Prediction:  # fmt: skip
     """Predict whether a model fits a board, and what a token costs there.
 
@@ -115,6 +115,8 @@ def predict(
         The name of a board of the catalogue, or of one that was captured.
     captures
         Data sets with captures of that board, or their paths; by default those that come with edgeprof.
+    quant
+        Predict what ``edgeprof quantize`` would make of the file; by default the file as it is.
     n_ctx
         Positions in the KV cache; by default what the board takes, or the model's own limit if that is less.
     position
@@ -132,11 +134,18 @@ def predict(
     ModelError
         The file is no GGUF, is damaged, or is a model that the firmware does not run.
     UsageError
-        There is no such board; a context or position that the model does not have.
+        There is no such board or quantization; a context or position that the model does not have.
     StorageError
         A data set cannot be read.
     """
     shape = read_shape(model_path)
+    if quant:
+        shape = shape.quantized(quant)
+        if lacking := without_kernel(shape):
+            raise ModelError(
+                f"The reference firmware cannot run {shape.name} at {shape.quant}: there is no kernel for "
+                f"{', '.join(lacking)} (there are {', '.join(KERNELS)}). Choose a quantization of these types."
+            )
     return predict_shape(shape, calibrate(board, captures, models), n_ctx=n_ctx, position=position)
 
 
@@ -180,6 +189,11 @@ def predict_shape(
         outside=() if missing or seen is None else tuple(outside(shape, n_ctx, position, checked_range(seen))),
         notes=tuple(_notes(shape, calibration)),
     )
+
+
+def without_kernel(shape: ModelShape) -> list[str]:
+    """Return the types among a model's tensors that the reference firmware does not compute with."""
+    return sorted({kind for _, kind in shape.tensors.values()} - set(KERNELS))
 
 
 def _place(shape: ModelShape, board: str, n_ctx: int | None, position: int | None) -> tuple[int, int]:

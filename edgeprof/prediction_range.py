@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from edgeprof.model_shape import ModelShape
 from edgeprof.observed import Observations
 
-__all__ = ["checked_range", "outside"]
+__all__ = ["checked_range", "outside", "placed"]
 
 _DIMENSIONS: Mapping[str, tuple[str, Callable[[ModelShape], int]]] = {
     "n_params": ("parameters", lambda s: s.n_params),
@@ -31,10 +31,15 @@ def checked_range(seen: Observations | None) -> dict[str, tuple[int, int]]:
     return ranges | {"position": (int(positions.min()), int(positions.max())), "n_ctx": seen.n_ctx}
 
 
+def placed(shape: ModelShape, n_ctx: int, position: int) -> dict[str, tuple[str, int]]:
+    """Return where a model and place lie in each dimension: what it is called, and the value."""
+    here = {name: (words, of(shape)) for name, (words, of) in _DIMENSIONS.items()}
+    return here | {"position": ("position", position), "n_ctx": ("context", n_ctx)}
+
+
 def outside(shape: ModelShape, n_ctx: int, position: int, checked: Mapping[str, tuple[int, int]]) -> list[str]:
     """Return, in words, where a model and place lie outside of a range."""
-    here = {name: (words, of(shape)) for name, (words, of) in _DIMENSIONS.items()}
-    here |= {"position": ("position", position), "n_ctx": ("context", n_ctx)}
+    here = placed(shape, n_ctx, position)
     return [
         f"{words} {value:,} (captured: {low:,} to {high:,})"
         for name, (words, value) in here.items()

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from edgeprof import units
+from edgeprof.display import terminal_text
 from edgeprof.errors import NotComparableError
 
 if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
-__all__ = ["formatted", "generated_text"]
+__all__ = ["formatted", "generated_text", "prompt_text", "shown_text", "texts"]
 
 
 def formatted(measured: pd.DataFrame) -> pd.DataFrame:
@@ -62,3 +63,37 @@ def generated_text(dataset: Dataset, run_id: str) -> str:
     last_prefill = tokens[tokens["phase"] == "prefill"]["next_id"].tail(1)
     ids = [*last_prefill, *tokens[tokens["phase"] == "decode"]["next_id"]]
     return "".join(decode_piece(str(pieces.get(i, ""))) for i in ids if not pd.isna(i))
+
+
+def prompt_text(dataset: Dataset, run_id: str) -> str:
+    """Return what a run continued; empty where the capture does not say."""
+    runs = dataset.table("runs", ["capture_id", "prompt_id"], {"run_id": run_id})
+    if runs.empty:
+        return ""
+    texts = dataset.table("prompts", where=dict(runs.iloc[0]))["text"].dropna()
+    return str(texts.iloc[0]) if len(texts) else ""
+
+
+def shown_text(dataset: Dataset, run_id: str) -> str:
+    """Return what a run generated, or why that cannot be said, in parentheses: for people to read."""
+    try:
+        return generated_text(dataset, run_id)
+    except NotComparableError as error:
+        return f"({error})"
+
+
+def texts(dataset: Dataset, rows: pd.DataFrame) -> str:
+    """Return what runs generated, each below its model and quantization.
+
+    Parameters
+    ----------
+    dataset
+        From :func:`edgeprof.open`.
+    rows
+        Rows of ``runs``.
+    """
+    said = []
+    for run in rows.itertuples(index=False):
+        name = " ".join(terminal_text(v) for v in (run.model, run.quant) if isinstance(v, str)) or "unknown model"
+        said.append(f"{name}:\n{shown_text(dataset, str(run.run_id))}")
+    return "\n".join(said)

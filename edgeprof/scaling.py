@@ -10,10 +10,12 @@ import pandas as pd
 from edgeprof.calibration import calibrate
 from edgeprof.model_shape import read_shape
 from edgeprof.observed import Captures
-from edgeprof.prediction import predict_shape
+from edgeprof.prediction import predict_shape, without_kernel
 
-__all__ = ["QUANTS", "scaling_curves"]
+__all__ = ["NO_KERNEL", "QUANTS", "scaling_curves"]
 
+NO_KERNEL = "no kernel"
+"""Status of a quantization that the reference firmware does not compute with."""
 QUANTS = ("Q8_0", "Q4_K_M", "Q4_0", "TQ2_0")
 
 _COLUMNS = {
@@ -52,8 +54,9 @@ def scaling_curves(
         A row for each combination. The cost is that of the last position, the dearest: ``board``, ``clock``,
         ``quant``, ``n_layers``, ``width`` (factor), ``n_params``, ``n_ctx`` and ``position`` (tokens),
         ``prefill_ticks_per_token``, ``decode_ticks_per_token``, ``nominal_tok_s``, ``ram_needed_bytes``,
-        ``flash_needed_bytes``, ``fits``, ``status``, ``error`` (fraction, of held-out predictions), ``inside``
-        (False: beyond what was captured, the error need not hold).
+        ``flash_needed_bytes``, ``fits``, ``status`` (``calibrated``, ``not calibrated``, or ``no kernel``: the firmware
+        does not compute with that type), ``error`` (fraction, of held-out predictions), ``inside`` (False:
+        beyond what was captured, the error need not hold).
 
     Raises
     ------
@@ -68,11 +71,12 @@ def scaling_curves(
         for n_layers in layers:
             for width in widths:
                 shape = base.resized(n_layers=n_layers, width=width).quantized(quant)
+                runs = not without_kernel(shape)
                 for n_ctx in contexts or (None,):
                     given = predict_shape(shape, calibration, n_ctx=n_ctx, position=0).n_ctx
                     p = predict_shape(shape, calibration, n_ctx=given, position=given - 1)
                     cost = (p.prefill_ticks_per_token, p.decode_ticks_per_token, p.nominal_tok_s)
-                    room = (p.memory.ram_needed_bytes, p.memory.flash_needed_bytes, p.fits)
+                    room = (p.memory.ram_needed_bytes, p.memory.flash_needed_bytes, p.fits if runs else None)
                     place = (p.board, p.clock, quant, n_layers, width, p.n_params, p.n_ctx, p.position)
-                    rows.append((*place, *cost, *room, p.status, p.error, not p.outside))
+                    rows.append((*place, *cost, *room, p.status if runs else NO_KERNEL, p.error, not p.outside))
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)

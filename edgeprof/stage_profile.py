@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -47,25 +45,26 @@ def stage_shares(tokens: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
     passes = tokens.drop_duplicates(_KEYS, keep=False).dropna(subset=["ticks", "phase"])[[*_KEYS, "phase", "ticks"]]
     passes = passes.merge(parts[_KEYS].drop_duplicates(), on=_KEYS)
     found = parts[[*_KEYS, "stage", "ticks"]].merge(passes[[*_KEYS, "phase"]], on=_KEYS)
-    rows: list[dict[str, Any]] = []
     by = ["run_id", "phase"]
-    sums = {key: part.groupby("stage")["ticks"].sum() for key, part in found.groupby(by, sort=False)}
-    for key, part in passes.groupby(by, sort=False):
-        whole, n = float(part["ticks"].sum()), len(part)
-        taken = {name: float(sums[key][name]) for name in sorted(sums[key].index, key=_order)}
-        taken[UNATTRIBUTED] = whole - sum(taken.values())
-        rows += [
-            {
-                "run_id": key[0],
-                "phase": key[1],
-                "stage": name,
-                "passes": n,
-                "ticks_per_pass": ticks / n,
-                "share": ticks / whole if whole else np.nan,
-            }
-            for name, ticks in taken.items()
-        ]
-    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+    whole = passes.groupby(by, sort=False)["ticks"].agg(["sum", "size"])
+    sums = found.pivot_table("ticks", by, "stage", "sum").astype("float64")
+    sums = sums.reindex(index=whole.index, columns=sorted(sums.columns, key=_order))
+    ticks = np.column_stack([sums.to_numpy(np.float64), whole["sum"].to_numpy(np.float64)])
+    ticks[:, -1] -= np.nan_to_num(ticks[:, :-1]).sum(axis=1)
+    # Row after row, and of a stage that was never timed none.
+    run, stage = np.nonzero(~np.isnan(ticks))
+    took, n = ticks[run, stage], whole["size"].to_numpy(np.int64)[run]
+    all_of_it = whole["sum"].to_numpy(np.float64)[run]
+    return pd.DataFrame(
+        {
+            "run_id": whole.index.get_level_values("run_id").to_numpy(object)[run],
+            "phase": whole.index.get_level_values("phase").to_numpy(object)[run],
+            "stage": np.array([*sums.columns, UNATTRIBUTED], object)[stage],
+            "passes": n,
+            "ticks_per_pass": took / n,
+            "share": took / np.where(all_of_it == 0, np.nan, all_of_it),
+        }
+    ).astype(_COLUMNS)
 
 
 def _order(stage: str) -> tuple[int, str]:

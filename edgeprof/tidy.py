@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
 __all__ = [
-    "clock", "cost_table", "costs", "itl", "itl_table", "labels", "passes", "passes_table", "pick_run",
-    "run_facts", "tradeoff",
+    "changes", "clock", "cost_table", "costs", "front_table", "itl", "itl_table", "labels", "passes", "passes_table",
+    "pick_run", "quality_table", "run_clock", "run_facts", "tradeoff",
 ]  # fmt: skip
 
 _FACTS = (
@@ -45,7 +46,16 @@ def _of_board(dataset: Dataset, board: str) -> pd.DataFrame:
 
 def clock(dataset: Dataset, board: str) -> str:
     """Return the kind of a board's clock, for the axes of plots."""
-    kinds = _of_board(dataset, board)["clock"].dropna()
+    return _kind(_of_board(dataset, board))
+
+
+def run_clock(dataset: Dataset, run_id: str) -> str:
+    """Return the kind of the clock of a run, for the axes of plots."""
+    return _kind(dataset.runs[dataset.runs["run_id"] == run_id])
+
+
+def _kind(runs: pd.DataFrame) -> str:
+    kinds = runs["clock"].dropna()
     return str(kinds.iloc[0]) if len(kinds) else "an unknown clock"
 
 
@@ -120,14 +130,63 @@ def itl_table(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def tradeoff(comparison: Comparison, board: str) -> pd.DataFrame:
-    """Return a board's groups with perplexity, size and cost, for plots."""
+    """Return a board's groups with perplexity, also as percent above the best, size and cost, for plots."""
     table = comparison.table[comparison.table["board"] == board]
     if {"model", "quant"} <= set(table.columns):
         name = labels(table)
     else:
         columns = [c for c in comparison.by if c != "board"] or ["board"]
         name = table[columns].fillna("unknown").astype(str).apply(" · ".join, axis=1, result_type="reduce")
-    return table.assign(group=name)[["group", "perplexity", "model_bytes", "decode_ticks_per_token"]]
+    above = 100 * (table["perplexity"] / table["perplexity"].min() - 1)
+    columns = ["group", "perplexity", "perplexity_above_best_pct", "model_bytes", "decode_ticks_per_token"]
+    return table.assign(group=name, perplexity_above_best_pct=above)[columns]
+
+
+def front_table(front: pd.DataFrame) -> pd.DataFrame:
+    """Return what a plot of a Pareto front shows, as strings: of each what dominates it."""
+    beaten = front["dominated_by"].where(front["dominated_by"].notna(), units.UNKNOWN)
+    on_front = front["on_front"].astype("boolean")
+    return pd.DataFrame(
+        {
+            "group": front["group"],
+            "size": front["model_bytes"].map(units.iec),
+            "decode [tick/token]": front["decode_ticks_per_token"].map(units.si),
+            "perplexity": front["perplexity"].map(lambda v: units.significant(v, 5)),
+            "on the front": on_front.map({True: "yes", False: "no"}).fillna("a metric is missing"),
+            "beaten by": beaten.astype(str),
+        }
+    )
+
+
+def changes(comparison: Comparison, metrics: Sequence[str] = ()) -> pd.DataFrame:
+    """Return judged changes for plots, metric by metric: ``label``, ``group``, the change, its interval and verdict.
+
+    Parameters
+    ----------
+    comparison
+        From :func:`edgeprof.compare`.
+    metrics
+        Which, in this order; by default all that were judged.
+    """
+    table = comparison.changes
+    order = list(metrics) or list(dict.fromkeys(table["metric"]))
+    table = table[table["metric"].isin(order)]
+    boards = len(set(table["board"])) > 1 and "board" not in comparison.by
+    several = not comparison.baseline
+    label = table["candidate"] + (" against " + table["base"] if several else "")
+    unit = table["unit"].where(table["unit"] == "", " [" + table["unit"] + "]")
+    group = table["metric"] + unit + (" · " + table["board"] if boards else "")
+    shown = table.assign(label=label, group=group, at=table["metric"].map(order.index))
+    shown["word"] = shown["word"].where(shown["method"] != "none")
+    columns = ["label", "group", "change", "low", "high", "word", "certain", "reason", "smallest"]
+    return shown.sort_values("at", kind="stable")[columns].reset_index(drop=True)
+
+
+def quality_table(comparison: Comparison) -> pd.DataFrame:
+    """Return of a comparison, as strings, what says how good each group is, without cost and memory."""
+    shown = comparison.formatted()
+    wanted = (*comparison.by, "bits / weight", "perplexity", "Δ perplexity [95 %]", "quality")
+    return shown[[column for column in shown.columns if column in wanted]]
 
 
 def pick_run(dataset: Dataset, **wanted: str) -> str:

@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "sweep": ("sweep", "capture boards x quantizations x prompts from a plan; can be interrupted and resumed"),
     "runs": ("runs", "list the runs of a data set with their figures"),
     "compare": ("compare", "compare quantizations, models or any other groups of runs"),
+    "gate": ("gate", "fail a build that made a model slower, larger or worse: pass, fail, could not judge"),
     "predict": ("predict", "predict whether a model fits a board and what a token costs there, before flashing"),
     "recommend": ("recommend", "say which model files meet limits on which board, and what the others miss"),
     "report": ("report", "run a notebook on a data set and write report.html and results.json"),

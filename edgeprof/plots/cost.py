@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from edgeprof.display import mpl_text
-from edgeprof.plots import style
+from edgeprof.plots import labels, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +40,8 @@ def plot_cost_by_position(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes |
     ax.set_ylim(bottom=0)
     ax.set_xlabel("position in the context [token]")
     ax.set_ylabel(f"cost of a decode pass\n[million {style.tick_unit(clock)}]")
-    style.label_lines(ax, ends, palette)
-    ax.set_title("What a token costs, and how it grows with the context", loc="left", fontsize=11)
+    labels.label_lines(ax, ends, palette)
+    style.title(ax, "What a token costs, and how it grows with the context")
     return ax
 
 
@@ -62,12 +62,14 @@ def plot_itl(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = None)
         values = data.loc[data["group"] == name, "itl_ticks"].to_numpy(float) / 1e6
         colour, _ = palette[name]
         offsets = row + 0.28 * np.sin(np.arange(len(values)) * 2.399963)  # spread evenly, the same on every run
-        ax.plot(values, offsets, ".", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
+        ax.plot(values, offsets, ".", color=colour, markersize=2.5, markeredgewidth=0)
         for quantile, marker in ((0.5, "|"), (0.95, "4")):
-            ax.plot(np.quantile(values, quantile), row, marker, color="black", markersize=14, markeredgewidth=1.6)
+            ax.plot(
+                np.quantile(values, quantile), row, marker, color=style.look().text, markersize=14, markeredgewidth=1.6
+            )
     ax.set_yticks(range(len(names)), [mpl_text(n) for n in names])
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set_xlim(left=0)
-    ax.set_xlabel(f"inter-token latency [million {style.tick_unit(clock)}]   bar: median, arrow: 95th percentile")
-    ax.set_title("Time between tokens", loc="left", fontsize=11)
+    ax.set_xlabel(f"inter-token latency [million {style.tick_unit(clock)}]\nbar: median, arrow: 95th percentile")
+    style.title(ax, "Time between tokens")
     return ax

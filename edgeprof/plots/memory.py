@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,17 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_memory_budget", "plot_sections"]
 
-# The same colour in every picture; the reserve of the stack is its colour, paler.
-_COLOURS = {
-    "weights": "#0072B2", "code and constants": "#56B4E9", "static data": "#000000", "stack": "#CC79A7",
-    "stack reserve": "#EBD0DF", "KV cache": "#E69F00", "activations": "#009E73", "heap": "#009E73",
-    "not told apart": "#999999",
+# The place in the palette, the same in every picture; the reserve of the stack is its colour, hollow.
+_PLACES = {
+    "weights": 0, "code and constants": 4, "static data": 6, "stack": 3, "stack reserve": 3, "KV cache": 1,
+    "activations": 2, "heap": 2,
 }  # fmt: skip
-_KINDS = {
-    "code": "#0072B2", "rodata": "#56B4E9", "data": "#E69F00", "bss": "#009E73", "stack": "#CC79A7", "heap": "#000000",
-}  # fmt: skip
-_REST = "#BBBBBB"
-_OVER = "#C00000"
+_HOLLOW = {"stack reserve"}
+_KINDS = {"code": 0, "rodata": 4, "data": 1, "bss": 2, "stack": 3, "heap": 6}
 _MIB_FROM = 4 << 20
 
 
@@ -59,14 +55,13 @@ def plot_memory_budget(data: pd.DataFrame, *, region: str = "RAM", ax: Axes | No
     reach = max([*needed, *limits.dropna(), 1.0])
     scale, unit = _unit(reach)
     said = {str(p): f"{p} ({how})" for p, how in zip(takes["part"], takes["how"], strict=True)}
-    known = [part for part in _COLOURS if part in said]
-    labels = {said[part]: _COLOURS.get(part, _REST) for part in [*known, *(p for p in said if p not in known)]}
+    known = [part for part in _PLACES if part in said]
+    labels = {said[part]: _fill(part) for part in [*known, *(p for p in said if p not in known)]}
     balanced = set(mine.loc[mine["part"].isin(["unused", "over"]), "group"])
     for row, name in enumerate(names):
         left, parts = 0.0, takes[takes["group"] == name]
         for part, width in zip(parts["part"], parts["bytes"].to_numpy(float) / scale, strict=True):
-            colour = _COLOURS.get(str(part), _REST)
-            ax.barh(row, width, left=left, height=0.62, color=colour, edgecolor="white", linewidth=0.5)
+            ax.barh(row, width, left=left, height=0.62, **_fill(str(part)))
             left += width
         _limit(ax, row, left, limits.get(name, float("nan")) / scale, unit, name in balanced)
     if alone:
@@ -84,27 +79,37 @@ def plot_memory_budget(data: pd.DataFrame, *, region: str = "RAM", ax: Axes | No
 def _limit(ax: Axes, row: int, needed: float, has: float, unit: str, whole: bool) -> None:
     """Draw a bar's limit, and write at its end how much is needed of it (of what is known of it), or is missing."""
     known = has == has  # not NaN
-    text, colour = f"{units.significant(needed)} {unit}", "#333333"
+    look = style.look()
+    text, colour = f"{units.significant(needed)} {unit}", look.muted
     if known:
-        ax.plot([has, has], [row - 0.42, row + 0.42], color="black", linewidth=1.8)
+        ax.plot([has, has], [row - 0.42, row + 0.42], color=look.text, linewidth=1.8)
         text = f"{'' if whole else '≥ '}{units.significant(needed)} of {units.significant(has)} {unit}"
     if known and needed > has:
         ax.barh(
-            row, needed - has, left=has, height=0.62, facecolor="none", edgecolor=_OVER, hatch="////", linewidth=1.4
+            row, needed - has, left=has, height=0.62, facecolor="none", edgecolor=look.over, hatch="////", linewidth=1.4
         )
-        text, colour = f"{units.significant(needed - has)} {unit} over {units.significant(has)} {unit}", _OVER
+        text, colour = f"{units.significant(needed - has)} {unit} over {units.significant(has)} {unit}", look.over
     ax.annotate(
         text, (max(needed, has) if known else needed, row), xytext=(5, 0), textcoords="offset points", va="center",
-        fontsize=8.5, color=colour, fontweight="bold" if colour == _OVER else "normal",
+        fontsize=8.5, color=colour, fontweight="bold" if colour == look.over else "normal",
     )  # fmt: skip
 
 
-def _legend(ax: Axes, labels: dict[str, str]) -> None:
+def _fill(part: str) -> dict[str, Any]:
+    """Return how a part's bar is drawn."""
+    look = style.look()
+    colour = look.colours[_PLACES[part]] if part in _PLACES else look.grey
+    if part in _HOLLOW:  # the edge is the bar, so it is no thinner than a line
+        return {"facecolor": look.background, "edgecolor": colour, "linewidth": 1.2}
+    return {"facecolor": colour, "edgecolor": look.background, "linewidth": 0.5}
+
+
+def _legend(ax: Axes, labels: dict[str, dict[str, Any]]) -> None:
     """Write a legend below the axis' own label."""
     from matplotlib.patches import Patch
 
     if labels:
-        handles = [Patch(facecolor=colour, label=name) for name, colour in labels.items()]
+        handles = [Patch(**{"label": name, **fill}) for name, fill in labels.items()]
         height = ax.get_window_extent().height / ax.figure.dpi
         below = -0.5 / height if height else -0.16
         ax.legend(
@@ -128,18 +133,19 @@ def plot_sections(data: pd.DataFrame, *, of: str = "flash", ax: Axes | None = No
     ax = style.axes(ax)
     if alone:
         style.set_height(ax, max(style.SIZE[1], 1.5 + 0.3 * len(data)))
-    labels: dict[str, str] = {}
+    look, labels = style.look(), dict[str, dict[str, Any]]()
     longest = 1.0
     for row, (kind, size) in enumerate(zip(data["kind"], data["bytes"].to_numpy(float), strict=True)):
         others = kind == "all others"
         text = f"{units.exact(size)} in all" if others else units.exact(size)
         if not others:  # many small ones together would dwarf the others
             longest = max(longest, size)
-            labels[mpl_text(kind)] = _KINDS.get(str(kind), _REST)
-            ax.barh(row, size, height=0.7, color=labels[mpl_text(kind)])
+            colour = look.colours[_KINDS[str(kind)]] if kind in _KINDS else look.grey
+            labels[mpl_text(kind)] = {"facecolor": colour}
+            ax.barh(row, size, height=0.7, color=colour)
         ax.annotate(
             text, (0 if others else size, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5,
-            color="#555555" if others else "black",
+            color=look.muted if others else look.text,
         )  # fmt: skip
     ax.set_yticks(range(len(data)), [mpl_text(n) for n in data["name"]], fontfamily="monospace", fontsize=8.5)
     ax.set_ylim(max(len(data), 1) - 0.4, -0.6)
@@ -148,5 +154,5 @@ def plot_sections(data: pd.DataFrame, *, of: str = "flash", ax: Axes | None = No
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
     ax.set_xlabel(f"{mpl_text(of)} [byte]")
     _legend(ax, labels)
-    ax.set_title("The largest parts of the image", loc="left", fontsize=11)
+    style.title(ax, "The largest parts of the image")
     return ax

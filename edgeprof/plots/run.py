@@ -34,6 +34,6 @@ def plot_passes(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = No
     ax.set_ylim(bottom=0)
     ax.set_xlabel("position in the context [token]")
     ax.set_ylabel(f"cost of a pass\n[million {style.tick_unit(clock)}]")
-    ax.set_title("Every pass of the run", loc="left", fontsize=11)
+    style.title(ax, "Every pass of the run")
     ax.legend(title="phase", frameon=False, fontsize=9, title_fontsize=9)
     return ax

@@ -21,7 +21,7 @@ def plot_scaling(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Plot the predicted cost of a decode pass over the number of parameters.
 
     A line joins models of the same width, quantization and context that differ in layers. A filled marker fits the
-    board, a hollow one does not, a small cross is not known; what lies beyond what was captured is pale. What is not
+    board, a hollow one does not, a cross is not known; what lies beyond what was captured is small. What is not
     calibrated is named. Both axes are logarithmic.
 
     Parameters
@@ -42,28 +42,27 @@ def plot_scaling(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         line = part.sort_values("n_params")
         across, up = line["n_params"].to_numpy(float) / 1e6, line["decode_ticks_per_token"].to_numpy(float) / 1e6
         dashes = _LINES[contexts.index(int(str(n_ctx))) % len(_LINES)]
-        ax.plot(across, up, dashes, color=colour, linewidth=1.1, alpha=0.75)
+        ax.plot(across, up, dashes, color=colour, linewidth=1.1)
         for x, y, fits, inside in zip(across, up, line["fits"], line["inside"], strict=True):
             unknown = pd.isna(fits)
             ax.plot(
-                x, y, "x" if unknown else marker, color=colour, markersize=4 if unknown else 6.5,
-                markerfacecolor=colour if not unknown and fits else "white", alpha=1.0 if inside else 0.45,
+                x, y, "x" if unknown else marker, color=colour, markersize=6.5 if inside else 3.5,
+                markerfacecolor=colour if not unknown and fits else style.look().background,
             )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(lambda v, _: f"{v:g}")
-        axis.set_minor_formatter(lambda *_: "")
+        style.few_ticks(axis)
     clock = str(data["clock"].iloc[0]) if len(data) else ""
     board = mpl_text(data["board"].iloc[0]) if len(data) else ""
     ax.set_xlabel(
         "parameters [million]\n"
-        f"filled: fits {board}, hollow: does not; pale: beyond what was captured\n"
+        f"filled: fits {board}, hollow: does not; small: beyond what was captured\n"
         f"a line joins models of one width; clock: {mpl_text(clock)}"
     )
     ax.set_ylabel(f"predicted cost of a decode pass\n(last position) [million {style.tick_unit(clock)}]")
     _legend(ax, palette, contexts, [q for q in dict.fromkeys(data["quant"].astype(str)) if q not in palette])
-    ax.set_title("What a token would cost, by size of the model", loc="left", fontsize=11)
+    style.title(ax, "What a token would cost, by size of the model")
     return ax
 
 
@@ -75,7 +74,7 @@ def _legend(ax: Axes, palette: dict[str, tuple[str, str]], contexts: list[int], 
     ]
     for i, n_ctx in enumerate(contexts):
         dashes = _LINES[i % len(_LINES)]
-        handles.append(Line2D([], [], color="#555555", linestyle=dashes, label=f"context {n_ctx:,} tokens"))
+        handles.append(Line2D([], [], color=style.look().muted, linestyle=dashes, label=f"context {n_ctx:,} tokens"))
     handles += [Line2D([], [], linestyle="", label=f"{mpl_text(name)}: not calibrated") for name in unknown]
     if handles:
         ax.legend(handles=handles, loc="upper left", frameon=False, fontsize=8.5)

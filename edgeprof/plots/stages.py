@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_stages"]
 
-# The same colour in every picture, with a text colour that can be read on it.
-_COLOURS = {
-    "embedding": ("#000000", "white"), "attention": ("#0072B2", "white"), "feed_forward": ("#E69F00", "black"),
-    "head": ("#009E73", "white"), "sampling": ("#CC79A7", "black"), "other": ("#56B4E9", "black"),
-    "unattributed": ("#999999", "black"),
-}  # fmt: skip
-_ANY = ("#BBBBBB", "black")
+# The place in the palette, the same in every picture; what has none is grey.
+_PLACES = {"embedding": 6, "attention": 0, "feed_forward": 1, "head": 2, "sampling": 3, "other": 4}
+_ORDER = (*_PLACES, "unattributed")
 _WRITTEN_FROM, _SEEN_FROM = 0.045, 0.004
 _COLUMNS, _LINE = 3, 14  # of the legend; points
 
@@ -48,16 +44,22 @@ def plot_stages(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = No
         for stage, share in zip(parts["stage"], parts["share"].to_numpy(float), strict=True):
             if not share > 0:
                 continue
-            colour, ink = _COLOURS.get(str(stage), _ANY)
-            ax.barh(row, 100 * share, left=left, height=0.62, color=colour, edgecolor="white", linewidth=0.5)
+            colour = _colour(str(stage))
+            ax.barh(
+                row, 100 * share, left=left, height=0.62, color=colour, edgecolor=style.look().background,
+                linewidth=0.5,
+            )  # fmt: skip
             if share >= _WRITTEN_FROM:
                 text = units.significant(100 * share, 2 if share < 0.9995 else 3)
-                ax.text(left + 50 * share, row, text, ha="center", va="center", fontsize=8.5, color=ink)
+                ax.text(left + 50 * share, row, text, ha="center", va="center", fontsize=8.5, color=style.on(colour))
             left += 100 * share
         whole = units.significant(parts["ticks_per_pass"].sum() / 1e6)
         ax.annotate(
-            whole, (left, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5, color="#333333"
-        )
+            whole, (left, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5,
+            color=style.look().muted,
+        )  # fmt: skip
+    if not names:
+        ax.text(0.5, 0.5, "not known", transform=ax.transAxes, ha="center", va="center", color=style.look().muted)
     if alone:
         style.set_height(ax, 1.9 + 0.36 * max(len(names), 2))
     ax.set_yticks(range(len(names)), [mpl_text(n) for n in names])
@@ -67,14 +69,19 @@ def plot_stages(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = No
     ax.grid(False, axis="y")
     ax.set_xlabel(f"share of a pass [%]\nright of the bar: the whole pass [million {style.tick_unit(clock)}]")
     rows = _legend(ax, {stage: float(data.loc[data["stage"] == stage, "share"].max()) for stage in _in_order(data)})
-    ax.set_title("Where a pass goes", loc="left", fontsize=11, pad=8 + _LINE * rows)
+    style.title(ax, "Where a pass goes", pad=8 + _LINE * rows)
     return ax
 
 
 def _in_order(data: pd.DataFrame) -> list[str]:
     """Return the stages that occur, in the order of a pass."""
     present = list(dict.fromkeys(str(stage) for stage in data["stage"]))
-    return [s for s in _COLOURS if s in present] + [s for s in present if s not in _COLOURS]
+    return [s for s in _ORDER if s in present] + [s for s in present if s not in _ORDER]
+
+
+def _colour(stage: str) -> str:
+    look = style.look()
+    return look.colours[_PLACES[stage]] if stage in _PLACES else look.grey
 
 
 def _legend(ax: Axes, largest: dict[str, float]) -> int:
@@ -84,7 +91,7 @@ def _legend(ax: Axes, largest: dict[str, float]) -> int:
     handles = []
     for stage, share in largest.items():
         thin = f" (up to {units.significant(100 * share, 2)} %)" if 0 <= share < _SEEN_FROM else ""
-        handles.append(Patch(facecolor=_COLOURS.get(stage, _ANY)[0], label=mpl_text(stage.replace("_", " ")) + thin))
+        handles.append(Patch(facecolor=_colour(stage), label=mpl_text(stage.replace("_", " ")) + thin))
     if handles:
         ax.legend(
             handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=_COLUMNS, frameon=False, fontsize=8.5,

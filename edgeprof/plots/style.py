@@ -1,34 +1,166 @@
-"""One look for all plots: sizes, colours that colour-blind readers can tell apart, text from devices made harmless."""
+"""One look for all plots, light or dark: sizes, and colours that colour-blind readers can tell apart.
+
+Against the background, text has a contrast of at least 4.5:1, and lines and markers of 3:1 (WCAG 2.2, AA).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from edgeprof.display import mpl_text
+from edgeprof.errors import unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.typing import ColorType
 
-__all__ = ["COLOURS", "axes", "colours", "label_lines", "set_height", "tick_unit"]
+__all__ = [
+    "LOOKS", "Look", "axes", "colours", "contrast", "few_ticks", "ink", "look", "on", "set_height", "settle",
+    "tick_unit", "title", "use",
+]  # fmt: skip
 
-# Okabe and Ito's palette, without its yellow, which is too light on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 SIZE, DPI = (7.2, 4.2), 120
+_GROUNDS = ("figure.facecolor", "axes.facecolor")
+_TEXTS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
 
-def axes(ax: Axes | None) -> Axes:
-    """Return the given axes, or those of a new figure of the common size, in the common style."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The colours of all plots.
+
+    Attributes
+    ----------
+    background, text, muted
+        Of the figure; of text and of limits; of text that is of less weight.
+    grey
+        Of lines, markers and bars that are not what a plot is about.
+    grid, band, blank
+        What has to be faint: the grid, a shaded range, a cell without a value.
+    over
+        What is beyond a limit, as text too.
+    colours, inks
+        Of lines, markers and bars, and the same as colours of text, which needs more contrast.
+    diverging
+        From less over equal to more.
+    """
+
+    background: str
+    text: str
+    muted: str
+    grey: str
+    grid: str
+    band: str
+    blank: str
+    over: str
+    colours: tuple[str, ...]
+    inks: tuple[str, ...]
+    diverging: tuple[str, str, str]
+
+
+# Okabe and Ito's palette, moved until each colour has its contrast, and is as far from the others as it can be for
+# colour-blind readers. A place in the palette is about the same hue in both.
+_BRIGHT = ("#58BAFF", "#E07020", "#2CAC8B", "#FFBDBA", "#6A7FBF", "#E4EC43", "#FFFFFF")
+LOOKS = {
+    "light": Look(
+        background="#FFFFFF", text="#000000", muted="#555555", grey="#767676", grid="#DDDDDD", band="#E6ECF2",
+        blank="#EEEEEE", over="#C00000",
+        colours=("#0072B2", "#BA5E00", "#009770", "#DE6DA0", "#5695E8", "#BD8B00", "#000000"),
+        inks=("#0072B2", "#B75D00", "#008663", "#B15780", "#4577B9", "#976F00", "#000000"),
+        diverging=("#5AA6DC", "#F7F7F7", "#F0A060"),
+    ),
+    "dark": Look(
+        background="#14171C", text="#F2F4F6", muted="#B4BAC2", grey="#8A929C", grid="#333942", band="#29303A",
+        blank="#22272E", over="#FF7B72", colours=_BRIGHT, inks=_BRIGHT, diverging=("#2F79B5", "#333942", "#AD5B12"),
+    ),
+}  # fmt: skip
+_now: ContextVar[Look] = ContextVar("look", default=LOOKS["light"])
+
+
+def look() -> Look:
+    """Return the colours that plots are drawn in now."""
+    return _now.get()
+
+
+@contextmanager
+def use(name: str) -> Iterator[Look]:
+    """Draw in another look: ``with plots.use("dark"): plots.plot_passes(data)``.
+
+    Figures of one's own have to be made within, too: a figure's background is settled when it is made.
+
+    Parameters
+    ----------
+    name
+        ``light`` or ``dark``.
+
+    Raises
+    ------
+    UsageError
+        There is no such look.
+    """
+    from matplotlib import pyplot as plt
+
+    if name not in LOOKS:
+        raise unknown_name("look of plots", name, LOOKS)
+    chosen = LOOKS[name]
+    settings: dict[Any, str] = dict.fromkeys(_GROUNDS, chosen.background) | dict.fromkeys(_TEXTS, chosen.text)
+    token = _now.set(chosen)
+    try:
+        with plt.rc_context(settings):
+            yield chosen
+    finally:
+        _now.reset(token)
+
+
+def axes(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
+    """Return the given axes, or those of a new figure of the common size, in the common style.
+
+    Parameters
+    ----------
+    ax
+        Where to; a new figure by default.
+    size
+        Of a new figure, in inches.
+    """
+    from matplotlib import pyplot as plt
+
     if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(figsize=SIZE, dpi=DPI, layout="constrained")
+        _, ax = plt.subplots(figsize=size, dpi=DPI, layout="constrained")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, color="#dddddd", linewidth=0.6)
+    ax.grid(True, color=look().grid, linewidth=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=9)
+    settle(ax)
     return ax
+
+
+def settle(ax: Axes) -> None:
+    """Give ticks the colours of now: matplotlib makes them when a figure is drawn, which may be in another look."""
+    from matplotlib import pyplot as plt
+
+    said: Mapping[Any, Any] = plt.rcParams
+    for axis in ("x", "y"):
+        colour, label = said[f"{axis}tick.color"], said[f"{axis}tick.labelcolor"]
+        ax.tick_params(axis, which="both", color=colour, labelcolor=colour if label == "inherit" else label)
+
+
+def few_ticks(axis: Axis) -> None:
+    """Give a logarithmic axis ticks at 1, 2 and 5 of each decade that it shows, in plain numbers."""
+    from matplotlib.ticker import LogLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda v, _: f"{v:,g}")
+    axis.set_minor_formatter(lambda *_: "")
+
+
+def title(ax: Axes, text: str, pad: float | None = None) -> None:
+    """Write what a plot shows above it, at the left; ``pad`` points away."""
+    ax.set_title(text, loc="left", fontsize=11, pad=pad)
 
 
 def set_height(ax: Axes, inches: float) -> None:
@@ -42,10 +174,33 @@ def set_height(ax: Axes, inches: float) -> None:
 
 def colours(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return a colour and a marker for each name, in order of appearance."""
-    pairs = {}
+    pairs, palette = {}, look().colours
     for i, name in enumerate(dict.fromkeys(names)):  # another marker each time that the colours begin anew
-        pairs[str(name)] = (COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)])
+        pairs[str(name)] = (palette[i % len(palette)], MARKERS[(i + i // len(palette)) % len(MARKERS)])
     return pairs
+
+
+def ink(colour: str) -> str:
+    """Return a colour of the palette as one in which text can be read."""
+    return dict(zip(look().colours, look().inks, strict=True)).get(colour, colour)
+
+
+def contrast(one: ColorType, other: ColorType) -> float:
+    """Return the contrast of two colours by WCAG 2.2: from 1, none, to 21, black on white."""
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: ColorType) -> float:
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def on(colour: ColorType) -> str:
+    """Return black or white, whichever can be read better on a colour; the contrast is never below 4.5."""
+    return max("black", "white", key=lambda text: contrast(text, colour))
 
 
 def tick_unit(clock: str) -> str:
@@ -57,17 +212,3 @@ def tick_unit(clock: str) -> str:
         "device_timer": "timer ticks",
         "host": "ns of host time",
     }.get(clock, f"ticks of {mpl_text(clock)}")
-
-
-def label_lines(ax: Axes, ends: dict[str, tuple[float, float]], palette: dict[str, tuple[str, str]]) -> None:
-    """Write each line's name at its right end, moved apart where they would overlap."""
-    low, high = ax.get_ylim()
-    gap = 0.05 * (high - low)
-    last = float("-inf")
-    for name, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
-        at = max(y, last + gap)
-        last = at
-        ax.annotate(
-            mpl_text(name), (x, y), xytext=(x + 0.02 * (ax.get_xlim()[1] - ax.get_xlim()[0]), at),
-            color=palette[name][0], fontsize=9, va="center", annotation_clip=False,
-        )  # fmt: skip

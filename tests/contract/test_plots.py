@@ -10,18 +10,34 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from edgeprof import plots
+from edgeprof.plots import style
 
 mpl.use("Agg")
 NAMES = [name for name in plots.__all__ if name.startswith("plot_")]
 # Data for each plot and what else it needs; a new plot has to bring its own.
 EXAMPLES = {
+    "plot_changes": (
+        {
+            "label": ["a", "b", "c", "d"],
+            "group": ["x", "x", "y", "y"],
+            "change": [0.05, -0.03, 0.001, None],
+            "low": [0.03, None, -0.002, None],
+            "high": [0.07, None, 0.004, None],
+            "word": ["worse", "better", "same", None],
+            "certain": [False, True, False, False],
+        },
+        {"smallest": 0.02},
+    ),
     "plot_cost_by_position": ({"group": ["a", "a", "b"], "position": [0, 1, 0], "ticks": [1, 2, 3]}, {}),
     "plot_fleet": (
         {
             "group": ["a", "b", "a", "b"],
             "board": ["x", "x", "y", "y"],
+            "clock": ["cycles", "cycles", "fuel", "fuel"],
             "model": "m",
             "quant": ["a", "b", "a", "b"],
             "bits_per_weight": [8.0, 4.0, 8.0, 4.0],
@@ -35,6 +51,16 @@ EXAMPLES = {
         },
         {},
     ),
+    "plot_front": (
+        {
+            "group": ["a", "b", "c", "d"],
+            "model_bytes": [1000, 2000, 3000, 4000],
+            "perplexity": [3.0, 2.0, 2.5, None],
+            "on_front": pd.array([True, True, False, None], "boolean"),
+            "dominated_by": [None, None, "b", None],
+        },
+        {"x": "model_bytes", "y": "perplexity", "xlabel": "size [byte]", "ylabel": "perplexity [1]"},
+    ),
     "plot_itl": ({"group": ["a", "a", "b"], "itl_ticks": [1, 2, 3]}, {}),
     "plot_memory_budget": (
         {
@@ -46,6 +72,10 @@ EXAMPLES = {
             "has_bytes": [2048, 2048, 2048],
         },
         {"region": "RAM"},
+    ),
+    "plot_pairs": (
+        {"pair": ["a/1", "a/2", "a/3"], "ratio": [1.01, 0.99, 1.02]},
+        {"estimate": 1.01, "low": 0.99, "high": 1.03},
     ),
     "plot_passes": ({"position": [0, 1], "phase": ["prefill", "decode"], "ticks": [1, 2]}, {}),
     "plot_sections": (
@@ -126,12 +156,33 @@ def test_its_signature_is_that_of_all(name):
     assert "clock" in parameters or more or name in RATIOS | IN_DATA, "ticks need to say of which clock"
 
 
+@pytest.mark.parametrize("look", style.LOOKS)
+def test_every_text_can_be_read_on_what_is_behind_it(name, look):
+    """Also where the figure is drawn later, in another look."""
+    plot, data, more = example(name)
+    with plots.use(look) as used:
+        ax = plot(data, **more)
+    ax.figure.canvas.draw()
+    assert to_hex(ax.figure.get_facecolor()).upper() == to_hex(ax.get_facecolor()).upper() == used.background
+    written = [t for t in ax.figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
+    assert len(written) > 3
+    cells = [p for p in ax.patches if p.get_facecolor()[3] == 1]
+    for text in written:
+        box = text.get_window_extent()
+        middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+        grounds = [p.get_facecolor() for p in cells if p.get_window_extent().contains(*middle)]
+        if text.get_bbox_patch() is not None:
+            grounds.append(text.get_bbox_patch().get_facecolor())
+        behind = grounds[-1][:3] if grounds else used.background
+        assert style.contrast(text.get_color(), behind) >= 4.5, text.get_text()
+
+
 @pytest.mark.parametrize("text", handmade.HOSTILE)
 def test_no_name_breaks_it(name, text):
     plot, data, more = example(name)
     if "group" in data:
         data["group"] = [text, *data["group"][1:]]
-    if "name" in data:
-        data[["name", "kind"]] = text
+    for column in {"name", "kind", "label", "word", "pair", "clock"} & set(data):
+        data[column] = text
     ax = plot(data, **more | ({"clock": text} if "clock" in inspect.signature(plot).parameters else {}))
     ax.figure.canvas.draw()

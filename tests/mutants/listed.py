@@ -19,11 +19,12 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "Mutant", "load", "mutated"]
+from isolated import NOTEBOOK
+
+__all__ = ["NOTEBOOK", "ROOT", "Mutant", "load", "mutated", "targets"]
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
-NOTEBOOK = "notebook "
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import argparse
 import compileall
-import os
+import multiprocessing
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
+from isolated import PRELOADED, run_tests
 from listed import NOTEBOOK, ROOT, Mutant, load, mutated
-from machine import record
 
 TIMEOUT_S = 240
 COPIED, LINKED = ("edgeprof", "tests", "notebooks", "pyproject.toml"), ("data", "docs", "README.md")
@@ -47,35 +45,21 @@ def copy(source: Path, to: Path) -> None:
         (to / name).symlink_to((source / name).resolve())
 
 
-def command(folder: Path, tests: Iterable[str], report: Path) -> list[str]:
-    """Return how tests are run in a copy: those of pytest, or notebooks as `nox -s notebooks` compares them."""
-    usual = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    chosen = list(tests)
-    if not chosen[0].startswith(NOTEBOOK):
-        return [*usual, "--hypothesis-seed=0", *chosen]
-    sanitize = folder / "tests" / "notebooks" / "sanitize.cfg"
-    also = [f"--nbval-sanitize-with={sanitize}"] if sanitize.exists() else []
-    found = [p for n in chosen for p in sorted((folder / "notebooks").glob(f"{n.removeprefix(NOTEBOOK)}_*.ipynb"))]
-    return [*usual, "--nbval", "--nbval-current-env", *also, *map(str, found)]
-
-
-def outcome(folder: Path, tests: Iterable[str]) -> str:
+def outcome(folder: Path, tests: list[str]) -> str:
     """Run tests in a copy; return ``passed``, ``failed: …`` with the first failure, or what was in the way."""
     report = folder / "report.xml"
-    path = os.pathsep.join([str(folder), str(folder / "tests")])
-    # Threads of libraries would only fight with the other jobs; and no bytecode, or one run could see another's.
-    env = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command(folder, tests, report), cwd=folder, env=env, capture_output=True, text=True, timeout=TIMEOUT_S,
-            check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
+    # Forked from a process that has imported pandas and the like: half of what a short test takes.
+    process = multiprocessing.get_context("forkserver").Process(target=run_tests, args=(folder, tests, report))
+    process.start()
+    process.join(TIMEOUT_S)
+    if process.is_alive():
+        process.kill()
         return f"no answer in {TIMEOUT_S} s"
-    if done.returncode == 0:
+    if process.exitcode == 0:
         return "passed"
-    if done.returncode != 1:
-        return f"pytest ended with {done.returncode}: {done.stdout[-1500:]}{done.stderr[-500:]}"
+    if process.exitcode != 1 or not report.exists():
+        said = (folder / "said.txt").read_text(encoding="utf-8")[-2000:]
+        return f"pytest ended with {process.exitcode}: {said}"
     for case in ET.parse(report).getroot().iter("testcase"):
         for kind in ("failure", "error"):
             if (found := case.find(kind)) is not None:
@@ -95,16 +79,20 @@ def judge(mutant: Mutant, template: Path) -> tuple[Mutant, str, float]:
         folder = Path(text).resolve() / "copy"
         copy(template, folder)
         (folder / mutant.file).write_text(changed, encoding="utf-8")
-        found = outcome(folder, mutant.kill_with)
+        found = outcome(folder, list(mutant.kill_with))
     return mutant, found, time.perf_counter() - began
 
 
-def unmutated(mutants: list[Mutant], template: Path) -> list[str]:
-    """Return how the tests of these mutants end without one, if not well."""
+def unmutated(mutants: list[Mutant], template: Path, each: Callable[..., Iterable[str]] = map) -> list[str]:
+    """Return how the tests of these mutants end without one, if not well; ``each`` maps."""
     tests = sorted({t for m in mutants for t in m.kill_with})
-    kinds = [[t for t in tests if t.startswith(NOTEBOOK)], [t for t in tests if not t.startswith(NOTEBOOK)]]
-    ends = [outcome(template, kind) for kind in kinds if kind]
-    return [end for end in ends if end != "passed"]
+    notebooks = [t for t in tests if t.startswith(NOTEBOOK)]
+    kinds = [kind for kind in ([t for t in tests if t not in notebooks], notebooks) if kind]
+    with tempfile.TemporaryDirectory() as text:
+        folders = [Path(text).resolve() / str(number) for number in range(len(kinds))]
+        for folder in folders:
+            copy(template, folder)
+        return [end for end in each(outcome, folders, kinds) if end != "passed"]
 
 
 def main() -> int:
@@ -117,12 +105,13 @@ def main() -> int:
     if not mutants:
         print(f"No mutant's name holds {args.only!r}.")
         return 1
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as text, ThreadPoolExecutor(args.jobs) as pool:
         template = Path(text).resolve() / "template"
         copy(ROOT, template)
         compileall.compile_dir(str(template / "edgeprof"), quiet=1)
-        if wrong := unmutated(mutants, template):
+        if wrong := unmutated(mutants, template, pool.map):
             print("Without any mutant the tests should pass:", *wrong, sep="\n")
             return 1
         results = []
@@ -140,6 +129,9 @@ def main() -> int:
                  "by": found.removeprefix("failed: ").partition(": ")[0] if killed else None}
                 for m, found, seconds, killed in results]  # fmt: skip
         summary = {"mutants": len(rows), "killed": len(rows) - len(alive), "total_s": round(total), "jobs": args.jobs}
+        sys.path.insert(0, str(ROOT / "tests"))
+        from machine import record  # not before: it imports the package, which copies must do themselves
+
         record(args.out, summary | {"results": rows}, "pytest", "hypothesis", "nbval")
     return 1 if alive else 0
 

@@ -186,6 +186,21 @@ def test_an_unchanged_build_never_alarms(cost, clock):
     assert changes[-1].verdict.word == "same"
 
 
+def test_what_a_token_costs_is_shown():
+    change = judge_change(DECODE, side([10], clock="fuel"), side([25], clock="fuel", name="c"))
+    assert (change.base, change.candidate, change.unit) == (10, 25, "tick/token")
+
+
+def test_repeats_that_differ_on_an_exact_clock_are_a_fault():
+    change = judge_change(DECODE, side([10, 11], clock="fuel"), side([10], clock="fuel", name="c"))
+    assert change.method == "none"
+    assert "gave different numbers (10 to 11): something changed between them" in change.verdict.reason
+    two = side([10, 11], clock="fuel")
+    two.runs["quant"] = ["F16", "Q8_0"]
+    change = judge_change(DECODE, two, side([10], clock="fuel", name="c"))
+    assert "several of quant (F16, Q8_0)" in change.verdict.reason
+
+
 def test_sizes_are_exact_on_every_clock():
     base, candidate = side([10] * 2), side([10] * 2, name="c", model_bytes=5000)
     change = judge_change("model_bytes", base, candidate)
@@ -210,6 +225,12 @@ def test_fits(base, candidate, word):
     change = judge_change("fits", side([10], status=base), side([10], status=candidate, name="c"))
     assert change.verdict.word == word
     assert change.verdict.certain == (word != "not enough data")
+
+
+def test_what_fits_at_times_does_not_fit():
+    at_times = side([10, 10], name="c")
+    at_times.runs["status"] = ["ok", "does_not_fit"]
+    assert judge_change("fits", side([10]), at_times).verdict.word == "worse"
 
 
 # ---- quality ----

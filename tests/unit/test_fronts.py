@@ -35,6 +35,12 @@ def test_what_has_no_metric_is_on_no_front_and_dominates_nothing() -> None:
     assert list(found["dominated_by"].fillna("")) == ["", "", "g1"]
 
 
+def test_who_dominates_is_decided_by_shares_of_each_range() -> None:
+    # The first is better by a whole range and a tenth of one, the second by half of a range and a whole one.
+    found = pareto(table([(0, 1), (500, 10), (1000, 0)]), BOTH)
+    assert list(found["dominated_by"].fillna("")) == ["", "", "g1"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40))
 def test_the_definition(rows: list[tuple[int, int]]) -> None:
     found = pareto(table([(float(a), float(b)) for a, b in rows]), BOTH)

@@ -210,6 +210,16 @@ def test_independent_tokens_have_about_student_s_interval():
     assert (found.high - found.low) / (theirs.high - theirs.low) == pytest.approx(1.0, abs=0.15)
 
 
+def test_of_few_blocks_the_interval_is_no_narrower_than_student_s():
+    # Most blocks are alike: draws hardly have a tail, and they alone would promise too much.
+    _, positions = text(windows=10)
+    levels = np.repeat([0.01, 0.0101, -0.01, -0.0099, 0.0001, -0.0001, 0.0002, 0, 0, 0], 127)
+    found = block_bootstrap_nll(levels, positions)
+    error = float(np.std(levels)) / np.sqrt(10)
+    assert found.high - found.low >= 2 * stats.t.ppf(0.975, 9) * error * (1 - 1e-12)
+    assert found.narrow_high - found.narrow_low >= 2 * stats.t.ppf(0.95, 9) * error * (1 - 1e-12)
+
+
 def test_what_a_block_has_in_common_widens_the_interval():
     differences, positions = text()
     shared = np.repeat(np.random.default_rng(6).normal(0, 0.02, 16), 127)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 import random
@@ -14,7 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import edgeprof
 from edgeprof import metrics
+from edgeprof.decode_work import DecodeWork
 
 # A prompt of 3 tokens in two passes, then 9 decode passes; idle ticks lie between some of them.
 #   prefill  positions 0-1 (25 ticks), 2 (30 ticks); its end, the first token: tick 70
@@ -37,8 +40,8 @@ def generation(run_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def measured(module: Any, runs: list[dict[str, Any]], tokens: list[dict[str, Any]]) -> dict[str, pd.Series]:
-    frame = module.measure_runs(handmade.frame("runs", runs), handmade.frame("tokens", tokens))
+def measured(module: Any, runs: list[dict[str, Any]], tokens: list[dict[str, Any]], *more: Any) -> dict[str, pd.Series]:
+    frame = module.measure_runs(handmade.frame("runs", runs), handmade.frame("tokens", tokens), *more)
     return {row["run_id"]: row for _, row in frame.iterrows()}
 
 
@@ -54,7 +57,7 @@ def expect(row: pd.Series, **wanted: float) -> None:
 STORED = {"bits_per_weight": 16, "model_bytes": 4000, "ram_needed_bytes": 900, "flash_needed_bytes": 4400}
 TICKS = STORED | {
     "prefill_ticks_per_token": 55 / 3, "decode_ticks_per_token": 29, "ttft_ticks": 70, "itl_p50_ticks": 30,
-    "itl_p95_ticks": 42.6, "itl_p99_ticks": 46.12, "position_slope_ticks": 2600,
+    "itl_p95_ticks": 42.6, "itl_p99_ticks": 46.12, "position_slope_ticks": 2600, "itl_jitter_ticks": 3,
 }  # fmt: skip
 
 
@@ -89,9 +92,38 @@ def known_answers(module: Any) -> None:
     lost_frames(module)
     unknown_values(module)
     seen_by_the_host(module)
+    of_other_tables(module)
     for name, metric in module.METRICS.items():
-        better = "higher" if name.endswith(("tok_s", "prints_s")) else "" if name == "bits_per_weight" else "lower"
+        neither = name == "bits_per_weight" or name.endswith("_share")
+        better = "higher" if name.endswith(("tok_s", "prints_s")) else "" if neither else "lower"
         assert (metric.name, metric.better) == (name, better)
+
+
+def of_other_tables(module: Any) -> None:
+    """Shares are of the decode passes whose stages came; work is of all decode passes, at their mean position."""
+    stages = [
+        {"capture_id": "c", "run_id": run_id, "position": position, "stage": stage, "ticks": ticks}
+        for run_id, position, stage, ticks in [
+            ("c/0", 0, "embedding", 9), ("c/0", 3, "attention", 5), ("c/0", 3, "head", 10), ("c/0", 4, "attention", 16),
+            ("c/1", 3, "other", None),
+        ]
+    ]  # fmt: skip
+    work = {"c/0": DecodeWork(1000, 400, cache_bytes_per_position=8, cache_macs_per_position=2)}
+    runs = [handmade.run("c/0"), handmade.run("c/1")]
+    tokens = generation("c/0") + generation("c/1")
+    rows = measured(module, runs, tokens, handmade.frame("stages", stages), work)
+    nominal = {"ttft_nominal_ms": 140, "decode_nominal_tok_s": 500 / 29, "prefill_nominal_tok_s": 500 / (55 / 3)}
+    shares = {
+        "decode_attention_share": 21 / 42, "decode_head_share": 10 / 42, "decode_unattributed_share": 11 / 42,
+    }  # fmt: skip
+    # Positions 3 to 11 attend to 4 to 12, to 8 on average.
+    work_of = {
+        "decode_weight_bytes_per_token": 1000, "decode_cache_bytes_per_token": 64, "decode_macs_per_token": 416,
+    }  # fmt: skip
+    expect(rows["c/0"], **TICKS, **nominal, **shares, **work_of)
+    expect(rows["c/1"], **TICKS, **nominal)
+    alone = measured(module, runs[:1], tokens[:2], None, work)["c/0"]  # a prompt has no decode pass
+    assert alone[list(work_of)].isna().all()
 
 
 def printed(run_id: str, between: list[int | None]) -> list[dict[str, Any]]:
@@ -131,6 +163,7 @@ def lost_frames(module: Any) -> None:
     lost = without(5)
     assert lost["itl_p50_ticks"] == np.quantile(rest, 0.5)
     assert lost["itl_p99_ticks"] == np.quantile(rest, 0.99)
+    assert lost["itl_jitter_ticks"] == (1 + 2 + 2 + 2 + 11) / 5  # and no step over the gap
     assert lost["ttft_ticks"] == 70
     for which in (0, 2):
         assert math.isnan(without(which)["ttft_ticks"]), which
@@ -142,6 +175,9 @@ def lost_frames(module: Any) -> None:
     assert math.isnan(without(2, n_prompt=None)["ttft_ticks"])
     assert math.isnan(without(*range(3, 12), n_prompt=None)["ttft_ticks"])
     assert without(*range(3, 12))["ttft_ticks"] == 70
+    # Of a prompt in one pass the end is three positions on.
+    tokens = [handmade.token("c/0", 0, "prefill", 0, 30, n_batch=3), *handmade.generated("c/0", ticks=[20, 25])[3:]]
+    assert measured(module, [handmade.run("c/0")], tokens)["c/0"]["itl_jitter_ticks"] == 5
     # Seven passes are too few for a slope, eight are enough.
     assert without(11)["position_slope_ticks"] == pytest.approx(2000)
     assert math.isnan(without(3, 4)["position_slope_ticks"])
@@ -160,7 +196,9 @@ def unknown_values(module: Any) -> None:
     assert with_null("ticks", 11)["position_slope_ticks"] == pytest.approx(2000)
     for column in ("ticks", "ticks_start"):
         assert math.isnan(with_null(column, 2)["ttft_ticks"])
-        assert with_null(column, 5)["itl_p50_ticks"] == np.quantile([25, 24, 30, 32, 34, 36, 47], 0.5)
+        row, rest = with_null(column, 5), [25, 24, 30, 32, 34, 36, 47]
+        assert row[["itl_p50_ticks", "itl_p99_ticks"]].tolist() == np.quantile(rest, [0.5, 0.99]).tolist()
+        assert row["itl_jitter_ticks"] == 3.6
     for hz in (0.0, -1.0, math.inf, math.nan):
         row = measured(module, [handmade.run("c/0", tick_hz=hz, board_clock_hz=hz)], generation("c/0"))["c/0"]
         expect(row, **TICKS)
@@ -212,87 +250,129 @@ def test_an_empty_data_set_has_no_runs():
 
 
 MUTANTS = [
-    ('float(part["ticks"].sum()) / count if count', 'float(part["ticks"].sum()) * count if count'),
-    ('count = int(part["n_batch"].sum())', "count = len(part)"),
-    ('part = part[part["n_batch"].notna()]', "pass"),
-    ('float(part["ticks"].sum() / len(part))', 'float(part["ticks"].sum() / (len(part) + 1))'),
-    ('float(part["ticks"].sum() / len(part))', 'float(part["ticks"].median())'),
-    ('(tokens["phase"] == name) & tokens["ticks"].notna()', 'tokens["phase"] == name'),
-    ('last["ticks_start"] + last["ticks"]', 'last["ticks_start"] - last["ticks"]'),
-    ('last["ticks_start"] + last["ticks"]', 'last["ticks_start"]'),
-    ('last["ticks_start"] + last["ticks"]', 'part["ticks"].sum()'),
-    ("last, decode = part.iloc[-1]", "last, decode = part.iloc[0]"),
-    ('part["n_batch"].sum() >= run.n_prompt', 'part["n_batch"].sum() > run.n_prompt'),
-    ('part["n_batch"].sum() >= run.n_prompt', "True"),
-    ("whole = len(decode) and bool(_follows(pd.concat([part.iloc[-1:], decode.iloc[:1]]))[0])", "whole = True"),
-    ("decode[1:] & _follows(made)", "decode[1:]"),
-    ("decode[1:] & _follows(made)", "_follows(made)"),
-    ("decode[1:] & _follows(made)", "~decode[1:] & _follows(made)"),
-    ("(step == 1) |", "(step >= 1) |"),
-    ('made["ticks_start"] + made["ticks"]', 'made["ticks_start"] - made["ticks"]'),
-    ('made["ticks_start"] + made["ticks"]', 'made["ticks_start"]'),
-    ("np.quantile(values, quantile)", "np.quantile(values, 1 - quantile)"),
-    ("np.quantile(values, quantile)", "np.mean(values)"),
-    ("_itl(0.50)", "_itl(0.25)"),
-    ("_itl(0.95)", "_itl(0.99)"),
-    ("_itl(0.99)", "_itl(0.95)"),
-    ("float(1000 * slope)", "float(-1000 * slope)"),
-    ("float(1000 * slope)", "float(slope)"),
-    ('part["position"].to_numpy(float), part["ticks"]', 'part["ticks"].to_numpy(float), part["position"]'),
-    ("nunique() < 8", "nunique() < 9"),
-    ("nunique() < 8", "nunique() < 7"),
-    ("values.astype(float).mean()", "values.astype(float).sum()"),
-    ("values.astype(float).mean()", "-values.astype(float).mean()"),
-    ("values.astype(float).mean()", "values.astype(float).median()"),
-    ('tokens.loc[tokens["scored"].fillna(False).astype(bool), "nll"].dropna()', 'tokens["nll"].dropna()'),
-    ('tokens["scored"].fillna(False)', 'tokens["scored"].fillna(True)'),
-    ('"nll"].dropna()', '"nll"].fillna(0)'),
-    ("np.exp(mean)", "np.exp(-mean)"),
-    ("np.exp(mean)", "np.exp2(mean)"),
-    ("np.exp(mean)", "np.expm1(mean)"),
-    ("run.board_clock_hz if nominal else run.tick_hz", "run.tick_hz if nominal else run.board_clock_hz"),
-    ("run.board_clock_hz if nominal else run.tick_hz", "run.board_clock_hz"),
-    (" or (nominal and run.clock not in EXACT_CLOCKS)", ""),
-    ("not 0 < hz < np.inf", "False"),
-    ("not 0 < hz < np.inf", "hz <= 0"),
-    ('"instructions", "cycles")', '"instructions")'),
-    ('"instructions", "cycles")', '"instructions", "cycles", "device_timer")'),
-    ("hz / per_token if", "per_token / hz if"),
-    ("1000 * value / hz if", "value / hz if"),
-    ("1000 * value / hz if", "1000 * hz / value if"),
-    ('"ttft_ticks / tick_hz", _milliseconds(nominal=False)', '"ttft_ticks / tick_hz", _milliseconds(nominal=True)'),
-    ("_rate(_decode, nominal=False)", "_rate(_prefill, nominal=False)"),
-    ("_rate(_prefill, nominal=False)", "_rate(_prefill, nominal=True)"),
-    ("_rate(_decode, nominal=True)", "_rate(_prefill, nominal=True)"),
-    ("_rate(_prefill, nominal=True)", "_rate(_prefill, nominal=False)"),
-    ('_column("ram_needed_bytes")', '_column("flash_needed_bytes")'),
-    ('_column("flash_needed_bytes")', '_column("ram_needed_bytes")'),
-    ('_column("model_bytes")', '_column("bits_per_weight")'),
-    ("None if pd.isna(value) else float(value)", "0.0 if pd.isna(value) else float(value)"),
-    ('order = ["window", "position"]', 'order = ["ticks"]'),
-    ('Metric("ttft_ticks", "tick", "lower"', 'Metric("ttft_ticks", "tick", "higher"'),
-    ('Metric("decode_tok_s", "token/s", "higher"', 'Metric("decode_tok_s", "token/s", "lower"'),
-    ('if run.clock != "host" or hz is None', "if hz is None"),
-    ('(tokens["source"] == "host") & tokens["ticks"].notna()', 'tokens["ticks"].notna()'),
-    ('(tokens["source"] == "host") & tokens["ticks"].notna()', 'tokens["source"] == "host"'),
-    ("len(seconds) / seconds.sum()", "(len(seconds) + 1) / seconds.sum()"),
-    ("len(seconds) / seconds.sum()", "1 / np.median(seconds)"),
-    ("1000 * np.quantile(seconds, quantile)", "np.quantile(seconds, quantile)"),
-    ("1000 * np.quantile(seconds, quantile)", "1000 * np.mean(seconds)"),
-    ("_host_itl(0.50)", "_host_itl(0.95)"),
-    ("_host_itl(0.95)", "_host_itl(0.50)"),
-    ('"host_prints_s", "print/s", "higher"', '"host_prints_s", "print/s", "lower"'),
-    ('Metric("perplexity", "", "lower"', 'Metric("perplexity", "", "higher"'),
-]
+    ("metric_values", "float(passes.ticks[part].sum()) / count if count",
+     "float(passes.ticks[part].sum()) * count if count"),
+    ("metric_values", "count = int(passes.n_batch[part].sum())", "count = int(part.sum())"),
+    ("metric_values", "passes.ticks_known & passes.n_batch_known", "passes.ticks_known"),
+    ("metric_values", "part = passes.prefill & passes.ticks_known &", "part = passes.prefill &"),
+    ("metric_values", "float(ticks.sum() / len(ticks))", "float(ticks.sum() / (len(ticks) + 1))"),
+    ("metric_values", "float(ticks.sum() / len(ticks))", "float(np.median(ticks))"),
+    ("passes", "self.ticks[self.decode & self.ticks_known]", "self.ticks[self.decode]"),
+    ("passes", "self.ticks[self.decode & self.ticks_known]", "self.ticks[self.ticks_known]"),
+    ("metric_values", "passes.ticks_start[last].item() + passes", "passes.ticks_start[last].item() - passes"),
+    ("metric_values", "passes.ticks_start[last].item() + passes.ticks[last].item()", "passes.ticks_start[last].item()"),
+    ("metric_values", "passes.ticks_start[last].item() + passes.ticks[last].item()",
+     "passes.ticks[passes.prefill].sum()"),
+    ("metric_values", "np.flatnonzero(passes.prefill)[-1]", "np.flatnonzero(passes.prefill)[0]"),
+    ("metric_values", "not (passes.ticks_start_known[last] and passes.ticks_known[last])", "False"),
+    ("metric_values", ".sum() >= run.n_prompt", ".sum() > run.n_prompt"),
+    ("metric_values", "passes.n_batch[passes.prefill & passes.n_batch_known].sum() >= run.n_prompt", "True"),
+    ("metric_values", "len(first) == 1 and bool(passes.follows(np.array([part[-1], first[0]]))[0])", "True"),
+    ("metric_values", "len(first) == 1 and bool(passes.follows(np.array([part[-1], first[0]]))[0])", "len(first) == 1"),
+    ("passes", "self.decode[at][1:] & self.follows(at)", "self.decode[at][1:]"),
+    ("passes", "self.decode[at][1:] & self.follows(at)", "self.follows(at)"),
+    ("passes", "self.decode[at][1:] & self.follows(at)", "~self.decode[at][1:] & self.follows(at)"),
+    ("passes", "(self.prefill | self.decode) &", "self.decode &"),
+    ("passes", "& self.ticks_start_known & self.ticks_known", "& self.ticks_known"),
+    ("passes", "& self.ticks_start_known & self.ticks_known", "& self.ticks_start_known"),
+    ("passes", "((step == 1) |", "((step >= 1) |"),
+    ("passes", "(step == 1) | (step == self.n_batch[at][:-1])", "step == 1"),
+    ("passes", "self.ticks_start[at] + self.ticks[at]", "self.ticks_start[at] - self.ticks[at]"),
+    ("passes", "self.ticks_start[at] + self.ticks[at]", "self.ticks_start[at]"),
+    ("passes", "np.quantile(self.itl_ticks, ITL_QUANTILES)", "1 - np.quantile(self.itl_ticks, ITL_QUANTILES)"),
+    ("passes", "np.abs(np.diff(between))", "np.diff(between)"),
+    ("passes", "[tokens[1:] & tokens[:-1]]", "[tokens[1:]]"),
+    ("passes", "[tokens[1:] & tokens[:-1]]", ""),
+    ("metric_values", "steps.sum() / len(steps)", "steps.max()"),
+    ("metric_values", "steps.sum() / len(steps)", "np.median(steps)"),
+    ("metrics", "values.itl(0.50)", "values.itl(0.95)"),
+    ("metrics", "values.itl(0.95)", "values.itl(0.99)"),
+    ("metrics", "values.itl(0.99)", "values.itl(0.95)"),
+    ("metric_values", "float(1000 * steepness)", "float(-1000 * steepness)"),
+    ("metric_values", "float(1000 * steepness)", "float(steepness)"),
+    ("metric_values", "passes.decode & passes.ticks_known & passes.position_known",
+     "passes.decode & passes.position_known"),
+    ("metric_values", "< MIN_SLOPE_POSITIONS", "<= MIN_SLOPE_POSITIONS"),
+    ("metric_values", "MIN_SLOPE_POSITIONS = 8", "MIN_SLOPE_POSITIONS = 7"),
+    ("metric_values", "values.sum() / len(values)", "values.sum()"),
+    ("metric_values", "values.sum() / len(values)", "-values.sum() / len(values)"),
+    ("metric_values", "values.sum() / len(values)", "np.median(values)"),
+    ("metric_values", "passes.scored & ~np.isnan(passes.nll)", "~np.isnan(passes.nll)"),
+    ("metric_values", "passes.scored & ~np.isnan(passes.nll)", "passes.scored"),
+    ("passes", 'tokens["scored"].fillna(False)', 'tokens["scored"].fillna(True)'),
+    ("passes", "na_value=np.nan", "na_value=0"),
+    ("metric_values", "np.exp(mean)", "np.exp(-mean)"),
+    ("metric_values", "np.exp(mean)", "np.exp2(mean)"),
+    ("metric_values", "np.exp(mean)", "np.expm1(mean)"),
+    ("metric_values", "run.board_clock_hz if nominal else run.tick_hz",
+     "run.tick_hz if nominal else run.board_clock_hz"),
+    ("metric_values", "run.board_clock_hz if nominal else run.tick_hz", "run.board_clock_hz"),
+    ("metric_values", " or (nominal and run.clock not in EXACT_CLOCKS)", ""),
+    ("metric_values", "not 0 < said < np.inf", "False"),
+    ("metric_values", "not 0 < said < np.inf", "said <= 0"),
+    ("metric_values", '"instructions", "cycles")', '"instructions")'),
+    ("metric_values", '"instructions", "cycles")', '"instructions", "cycles", "device_timer")'),
+    ("metric_values", "per_second / per_token if", "per_token / per_second if"),
+    ("metric_values", "1000 * ticks / per_second if", "ticks / per_second if"),
+    ("metric_values", "1000 * ticks / per_second if", "1000 * per_second / ticks if"),
+    ("metrics", "values.milliseconds(nominal=False)", "values.milliseconds(nominal=True)"),
+    ("metrics", "values.rate(values.decode, nominal=False)", "values.rate(values.prefill, nominal=False)"),
+    ("metrics", "values.rate(values.prefill, nominal=False)", "values.rate(values.prefill, nominal=True)"),
+    ("metrics", "values.rate(values.decode, nominal=True)", "values.rate(values.prefill, nominal=True)"),
+    ("metrics", "values.rate(values.prefill, nominal=True)", "values.rate(values.prefill, nominal=False)"),
+    ("metrics", 'values.column("ram_needed_bytes")', 'values.column("flash_needed_bytes")'),
+    ("metrics", 'values.column("flash_needed_bytes")', 'values.column("ram_needed_bytes")'),
+    ("metrics", 'values.column("model_bytes")', 'values.column("bits_per_weight")'),
+    ("metric_values", "None if pd.isna(said) else float(said)", "0.0 if pd.isna(said) else float(said)"),
+    ("passes", "np.lexsort((positions, windows, codes))", "np.argsort(codes, kind='stable')"),
+    ("passes", "np.arange(len(names) + 1)", "np.arange(len(names) + 1) + 1"),
+    ("metrics", '"ttft_ticks", "tick", "lower"', '"ttft_ticks", "tick", "higher"'),
+    ("metrics", '"decode_tok_s", "token/s", "higher"', '"decode_tok_s", "token/s", "lower"'),
+    ("metric_values", 'if run.clock != "host" or per_second is None', "if per_second is None"),
+    ("metric_values", "passes.printed & passes.ticks_known", "passes.ticks_known"),
+    ("metric_values", "passes.printed & passes.ticks_known", "passes.printed"),
+    ("metric_values", "len(seconds) / whole", "(len(seconds) + 1) / whole"),
+    ("metric_values", "len(seconds) / whole", "1 / np.median(seconds)"),
+    ("metric_values", "1000 * np.quantile(seconds, quantile)", "np.quantile(seconds, quantile)"),
+    ("metric_values", "1000 * np.quantile(seconds, quantile)", "1000 * np.mean(seconds)"),
+    ("metrics", "values.host_itl(0.50)", "values.host_itl(0.95)"),
+    ("metrics", "values.host_itl(0.95)", "values.host_itl(0.50)"),
+    ("metrics", '"host_prints_s", "print/s", "higher"', '"host_prints_s", "print/s", "lower"'),
+    ("metrics", 'Metric("perplexity", "", "lower"', 'Metric("perplexity", "", "higher"'),
+    ("metrics", 'found[found["phase"] == "decode"]', "found"),
+    ("metric_values", "float(positions.sum() / len(positions)) + 1", "float(positions.sum() / len(positions))"),
+    ("metric_values", "positions.sum() / len(positions)", "positions.max()"),
+    ("metric_values", "work.weight_macs + work.cache_macs_per_position * attended", "work.weight_macs"),
+    ("metric_values", "passes.work.cache_bytes_per_position * attended",
+     "passes.work.cache_macs_per_position * attended"),
+    ("metric_values", "float(passes.work.weight_bytes) if passes.work and passes.decode.any()",
+     "float(passes.work.weight_bytes) if passes.work"),
+]  # fmt: skip
+CHAIN = ("passes", "metric_values", "metric_inputs", "metrics")
+"""Each imports those before it."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("old", "new"), MUTANTS)
-def test_a_mutant_is_caught(old, new, monkeypatch):
-    source = inspect.getsource(metrics)
-    assert old in source, "the source has changed: change this mutant too"
-    mutant = types.ModuleType("edgeprof_mutant")
-    monkeypatch.setitem(sys.modules, "edgeprof_mutant", mutant)
-    exec(compile(source.replace(old, new), "mutant", "exec"), mutant.__dict__)
+@pytest.mark.parametrize(("name", "old", "new"), MUTANTS)
+def test_a_mutant_is_caught(name, old, new, monkeypatch):
+    for each in CHAIN:
+        source = inspect.getsource(importlib.import_module(f"edgeprof.{each}"))
+        if each == name:
+            assert old in source, "the source has changed: change this mutant too"
+            source = source.replace(old, new)
+        mutant = types.ModuleType(f"edgeprof.{each}")
+        monkeypatch.setitem(sys.modules, mutant.__name__, mutant)
+        monkeypatch.setattr(edgeprof, each, mutant)
+        exec(compile(source, mutant.__name__, "exec"), mutant.__dict__)
     with pytest.raises(Exception):  # noqa: B017, PT011 - a wrong answer or no answer: either is noticed
         known_answers(mutant)
+
+
+def test_what_mutants_are_made_of_is_right(monkeypatch):
+    for each in CHAIN:
+        module = importlib.import_module(f"edgeprof.{each}")
+        copy = types.ModuleType(module.__name__)
+        monkeypatch.setitem(sys.modules, copy.__name__, copy)
+        monkeypatch.setattr(edgeprof, each, copy)
+        exec(compile(inspect.getsource(module), copy.__name__, "exec"), copy.__dict__)
+    known_answers(copy)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import mmap
 
+import pandas as pd
 import pytest
 from firmware_host import tiny_model
 from headers import header
 
 import edgeprof
-from edgeprof import gguf_check
+from edgeprof import gguf_check, units
 from edgeprof.calibration import Calibration, calibrate
 from edgeprof.cost_model import CostModel
 from edgeprof.errors import ModelError, UsageError
@@ -19,7 +20,7 @@ from edgeprof.model_shape import read_shape
 from edgeprof.modelfile import read_model_info
 from edgeprof.prediction import NOT_CALIBRATED, predict_shape
 from edgeprof.prediction_range import outside
-from edgeprof.prediction_tables import summary
+from edgeprof.prediction_tables import memory_table, summary
 from edgeprof.quantize import quantize
 
 TINYLLAMA_PARAMS = 1_100_048_384
@@ -86,9 +87,10 @@ def test_a_requantized_shape_is_what_quantize_writes(tmp_path, quant):
     assert (said.quant, said.types) == (written.quant, written.types)
 
 
-def test_a_model_resized_has_the_size_of_one_made_so(tmp_path):
-    small = read_shape(tiny_model(tmp_path / "a.gguf", dim=64, ff=96, heads=4, kv_heads=2, layers=1))
-    large = read_shape(tiny_model(tmp_path / "b.gguf", dim=128, ff=192, heads=8, kv_heads=4, layers=3))
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_resized_has_the_size_of_one_made_so(tmp_path, tied):
+    small = read_shape(tiny_model(tmp_path / "a.gguf", dim=64, ff=96, heads=4, kv_heads=2, layers=1, tied=tied))
+    large = read_shape(tiny_model(tmp_path / "b.gguf", dim=128, ff=192, heads=8, kv_heads=4, layers=3, tied=tied))
     grown = small.resized(n_layers=3, width=2)
     assert grown.dimensions == large.dimensions and grown.tensors == large.tensors
     assert grown.model_bytes == large.model_bytes
@@ -111,6 +113,7 @@ def test_a_model_resized_has_the_size_of_one_made_so(tmp_path):
         ("scales RoPE", {"fields": {"rope.scaling.type": "linear"}}),
         ("has the shape", {"fields": {"feed_forward_length": 512}}),
         ("does not divide", {"heads": 4, "kv_heads": 3}),
+        ("is odd", {"fields": {"rope.dimension_count": 31}}),
         ("must be a number from 1 to 256", {"fields": {"block_count": 300}}),
         ("differ in width", {"fields": {"attention.value_length": 32}}),
     ],
@@ -212,6 +215,60 @@ def test_ticks_are_nominal_where_they_are_no_time(rp2040):
     )
     p = predict_shape(shape, timed)
     assert p.tok_s == pytest.approx(1e6 / p.decode_ticks_per_token)
+
+
+@pytest.fixture
+def small(rp2040):
+    """Return a model that was captured on the board, and fits it."""
+    return read_shape(edgeprof.reference() + "/../models/fable-0.5m-F16.gguf").quantized("Q4_0")
+
+
+def told(calibration, clock=None, **facts):
+    """Return a calibration whose board says something else of itself."""
+    seen = calibration.seen
+    setup = seen.setup if clock is None else seen.setup._replace(clock=clock)
+    return dataclasses.replace(calibration, seen=dataclasses.replace(seen, setup=setup, facts=seen.facts | facts))
+
+
+def test_ram_and_flash_must_both_suffice(small, rp2040):
+    assert predict_shape(small, rp2040).fits is True
+    for region, name in (("ram_bytes", "RAM"), ("flash_bytes", "flash")):
+        p = predict_shape(small, told(rp2040, **{region: 1024}))
+        assert p.fits is False
+        says = dict(zip(memory_table(p)["memory"] + memory_table(p)["part"], memory_table(p)["how"], strict=True))
+        needed = p.memory.ram_needed_bytes if name == "RAM" else p.memory.flash_needed_bytes
+        assert says[f"{name}needed"] == f"DOES NOT FIT: {units.iec(needed - 1024)} over 1.00 KiB"
+        assert sum(how.startswith("fits") for how in says.values()) == 1
+    assert predict_shape(small, rp2040).memory.activation_bytes == activation_bytes(small, 256, pointer_bytes=4)
+
+
+def test_a_timer_has_no_nominal_rate(small, rp2040):
+    p = predict_shape(small, told(rp2040, clock="device_timer", tick_hz=1e6))
+    assert p.tok_s is not None and p.nominal_tok_s is None
+
+
+def test_a_prefill_pass_has_no_output(small, rp2040):
+    p = predict_shape(small, rp2040)
+    ticks = p.stages.set_index("stage")["ticks"]
+    assert p.decode_ticks_per_token == pytest.approx(ticks.sum())
+    assert p.prefill_ticks_per_token == pytest.approx(ticks.drop(["head", "sampling"]).sum())
+
+
+def test_the_error_is_the_largest_of_the_same_quantization(small, rp2040):
+    errors = pd.DataFrame({"quant": ["Q4_0", "Q4_0", "Q8_0"], "error": [0.05, -0.1, 0.5]})
+    calibration = dataclasses.replace(rp2040, errors=errors)
+    error, of = calibration.error_of(small)
+    assert error == 0.1 and of.startswith("the largest of 2 passes of Q4_0")
+    error, of = calibration.error_of(small.quantized("Q2_K"))
+    assert error == 0.5 and of.startswith("the largest of 3 passes of all quantizations")
+    assert "Error of cost: up to 10 % (the largest" in summary(predict_shape(small, calibration))
+    assert calibration.error_of(small)[0] == predict_shape(small, calibration).error
+
+
+def test_what_was_captured_is_inside(tinyllama):
+    shape = read_shape(tinyllama)
+    assert outside(shape, 64, 0, {"n_layers": (22, 22), "n_ctx": (64, 256), "position": (0, 9)}) == []
+    assert outside(shape, 63, 0, {"n_ctx": (64, 256)}) == ["context 63 (captured: 64 to 256)"]
 
 
 def test_the_range_is_named_dimension_by_dimension(tinyllama):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from headers import header
 
-from edgeprof.cost_model import SAMPLED, fit_costs
+from edgeprof.cost_model import SAMPLED, CostModel, fit_costs
 from edgeprof.model_shape import read_shape
 from edgeprof.observed import Observations, Setup, observations
 from edgeprof.scaling import scaling_curves
@@ -102,6 +102,15 @@ def test_what_was_interrupted_does_not_shift_the_rest(shapes):
         assert model.pass_ticks(shape, 41) == pytest.approx(true, rel=0.02)
 
 
+def test_no_work_takes_less_than_no_time(shapes):
+    """Where some work costs nothing, noise would make half of its coefficients negative."""
+    table = stages(shapes, TRUTH | dict.fromkeys(["rotations", "exponentials", "heads", "normed", "elements"], 0.0))
+    table = table[table["ticks"] > 0]
+    noise = np.random.default_rng(4).normal(1, 0.05, len(table))
+    ticks = fit_costs(table.assign(ticks=table["ticks"] * noise), shapes).ticks
+    assert min(ticks.values()) >= 0
+
+
 def test_a_model_that_is_unlike_the_others_shows_as_an_error(shapes):
     """The error is that of predicting without a model: one that costs twice as much is half of what it should be."""
     table = stages(shapes)
@@ -110,6 +119,22 @@ def test_a_model_that_is_unlike_the_others_shows_as_an_error(shapes):
     of = errors.groupby("model")["error"]
     assert of.max()["m1"] < -0.45
     assert of.max()["m0"] > 0.05
+
+
+def test_a_model_that_was_captured_longer_does_not_count_for_more(shapes):
+    table = stages(shapes[:4:2])
+    table["ticks"] = table["ticks"].where(table["shape"] == 0, 1.1 * table["ticks"])
+    longer = pd.concat([table, *[table[table["shape"] == 1]] * 9], ignore_index=True)
+    once, again = (fit_costs(t, shapes[:4:2]).pass_ticks(shapes[0], 30) for t in (table, longer))
+    assert again == pytest.approx(once, rel=0.005)
+
+
+def test_an_embedding_in_a_new_type_is_as_dear_as_the_dearest(tmp_path):
+    shape = read_shape(header(tmp_path / "m.gguf", "Q4_0", kinds={"token_embd.weight": "Q6_K"}, **SIZES["a"]))
+    work = stage_work(shape, "embedding", 0)
+    assert work["unpacked:Q6_K"] == 256
+    dear = CostModel(TRUTH).stage_ticks(shape, "embedding", 0)
+    assert dear == pytest.approx(sum(n * TRUTH.get(feature, TRUTH["unpacked:Q4_0"]) for feature, n in work.items()))
 
 
 def test_models_of_the_same_dimensions_do_not_vouch_for_each_other(shapes):

@@ -103,12 +103,12 @@ def test_what_is_unknown_does_not_count():
     assert (row.tokens, row.p100_nll) == (7, 50.0)
 
 
-def test_passes_of_an_unknown_run_are_of_no_group():
-    passes = generated("c/0-0001") + [t | {"run_id": "c/0-0009"} for t in generated(ticks=(900,) * 9)]
-    ds = dataset([run(), run("c/0-0009", quant="Q8_0")], passes)
-    found = token_quantiles(ds, where={"quant": "F16"}, q=1.0)
+def test_passes_of_other_runs_in_the_same_file_are_of_no_group():
+    runs = [run(), run("c/0-0002", prompt_id="other")]
+    ds = dataset(runs, generated() + generated("c/0-0002", ticks=(900,) * 9))
+    found = token_quantiles(ds, where={"prompt_id": "p"}, q=1.0)
     assert found[["quant", "tokens", "p100_ticks"]].to_numpy().tolist() == [["F16", 9, 20.0]]
-    assert token_quantiles(ds, by="prompt_id", where={"run_id": "c/0-0009"}, q=0)["p0_ticks"].tolist() == [900.0]
+    assert token_quantiles(ds, by="prompt_id", where={"run_id": "c/0-0002"}, q=0)["p0_ticks"].tolist() == [900.0]
 
 
 def test_a_group_without_passes_is_there_and_says_so():

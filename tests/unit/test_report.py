@@ -13,7 +13,7 @@ import pytest
 from handmade import Tags
 from nbformat import v4
 
-from edgeprof import page, report
+from edgeprof import offline, page, parameters, report
 from edgeprof.errors import ReportError, StorageError, UsageError
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -67,7 +67,7 @@ def test_an_unknown_notebook_names_the_closest():
 
 
 def test_parameters_as_their_cell_declares_them(some):
-    found = report.parameters_of(some)
+    found = parameters.parameters_of(some)
     assert {name: p.type for name, p in found.items()} == {
         "data": "str", "n": "int", "share": "float", "quick": "bool", "names": "list[str]", "counts": "list[int]",
         "plain": "int", "text": "str", "table": "dict", "output_dir": "str",
@@ -88,7 +88,7 @@ def test_parameters_as_their_cell_declares_them(some):
     ],
 )  # fmt: skip
 def test_values_get_the_declared_type(some, name, given, value):
-    (found,) = report.checked(some, {name: given}).values()
+    (found,) = parameters.checked(some, {name: given}).values()
     assert found == value
     assert type(found) is type(value)
 
@@ -103,13 +103,13 @@ def test_values_get_the_declared_type(some, name, given, value):
 )  # fmt: skip
 def test_a_value_of_another_type_is_an_error(some, name, given):
     with pytest.raises(UsageError, match=rf"Parameter '{name}' is of type .* is not\.") as error:
-        report.checked(some, {name: given})
+        parameters.checked(some, {name: given})
     assert error.value.exit_code == 3
 
 
 def test_an_unknown_parameter_names_the_closest(some):
     with pytest.raises(UsageError, match=r"no parameter of some 'dat'. Did you mean 'data'\?") as error:
-        report.checked(some, {"dat": "x"})
+        parameters.checked(some, {"dat": "x"})
     assert error.value.exit_code == 3
 
 
@@ -127,14 +127,14 @@ def test_a_notebook_without_a_parameters_cell_is_an_error(tmp_path):
 def test_what_is_no_notebook_is_said_so(tmp_path, content):
     (tmp_path / "x.ipynb").write_text(content, encoding="utf-8")
     with pytest.raises(ReportError, match="x.ipynb is not a notebook that can be read"):
-        report.parameters_of(tmp_path / "x.ipynb")
+        parameters.parameters_of(tmp_path / "x.ipynb")
 
 
 def test_a_notebook_without_a_kernel_is_said_so(tmp_path):
     nb = v4.new_notebook(cells=[v4.new_code_cell("a: int = 1", metadata={"tags": ["parameters"]})])
     nbformat.write(nb, tmp_path / "x.ipynb")
     with pytest.raises(ReportError, match="is not a notebook that can be read"):
-        report.parameters_of(tmp_path / "x.ipynb")
+        parameters.parameters_of(tmp_path / "x.ipynb")
 
 
 def test_the_output_folder_is_chosen_with_out(some, tmp_path):
@@ -252,25 +252,32 @@ def test_the_page_has_title_text_pictures_and_no_code(tmp_path):
     assert "<title>Title &amp; &lt;b&gt;more&lt;/b&gt;</title>" in made
     assert "SOURCE" not in made and "quick: bool" not in made
     assert f'src="data:image/png;base64,{PNG}"' in made.replace("\n", "")
-    assert tags.tags.count("img") == made.count(page.ALT) == 1
+    assert tags.tags.count("img") == made.count(offline.ALT) == 1
 
 
 def test_a_picture_s_own_text_is_kept():
     assert (
-        page.offline('<img src="data:image/png;base64,A" alt="mine">')
+        offline.offline('<img src="data:image/png;base64,A" alt="mine">')
         == '<img src="data:image/png;base64,A" alt="mine">'
     )
     for without in (
         '<img src="data:image/png;base64,A">',
         '<img alt="No description has been provided" src="data:image/png;base64,A"/>',
     ):
-        assert page.offline(without) == f'<img src="data:image/png;base64,A" alt="{page.ALT}">'
+        assert offline.offline(without) == f'<img src="data:image/png;base64,A" alt="{offline.ALT}">'
 
 
 def test_harmless_html_passes_as_it_is():
     for text in (
-        '<div style="overflow-x:auto"><table>\n<tr><td style="text-align:right">&lt; &#8211;</td></tr></table></div>',
+        '<div><table>\n<tr><td style="text-align:right">&lt; &#8211;</td></tr></table></div>',
+        '<div style="overflow-x:auto" tabindex="0">x</div>',
         '<p class="caption">a<br>b</p><pre>x  y</pre><a href="#top">up</a>',
         '<svg viewBox="0 0 1 1"><path d="M0 0"/></svg>',
     ):
-        assert page.offline(text) == text
+        assert offline.offline(text) == text
+
+
+def test_keys_can_scroll_a_wide_table():
+    made = offline.offline('<div style="overflow-x:auto"><table></table></div>')
+    assert made == f"{offline.SCROLLING}<table></table></div>"
+    assert 'tabindex="0"' in made and "aria-label=" in made

@@ -93,6 +93,8 @@ def test_warm_up_counts_the_runs_to_leave_out():
     assert "first 3" in found.next_step
     assert warm_up(values[3:]) is None
     assert warm_up(values[::-1]) is None
+    values[:3] = WHITE[:3] * 0.8  # a board that slows down as it heats up
+    assert warm_up(values) is None
 
 
 @pytest.mark.parametrize("n", [0, 1, 9])

@@ -158,5 +158,6 @@ def test_the_plot_of_nothing_is_a_plot():
         stage_shares(empty_frame("tokens"), empty_frame("stages")).rename(columns={"phase": "group"})
     )
     assert ax.get_legend() is None
+    assert [text.get_text() for text in ax.texts] == ["not known"]
     ax.figure.canvas.draw()
     plt.close("all")

@@ -172,6 +172,12 @@ def test_exact_clocks(base, candidate, word, reason):
     assert turned.word == {"worse": "better", "better": "worse"}.get(word, word)
 
 
+def test_what_lies_on_the_limit_is_not_beyond_it_by_rounding():
+    assert 100 * (1 + 0.15) < 115  # as doubles
+    assert judge_exact(100, 115, 0.15).word == "same"
+    assert judge_exact(100_000, 115_001, 0.15).word == "worse"
+
+
 @pytest.mark.parametrize(("base", "candidate"), [(0, 1), (-1, 1), (math.nan, 1), (1, math.nan), (math.inf, 1), (1, -1)])
 def test_what_is_no_number_is_not_judged_exactly(base, candidate):
     with pytest.raises(NotComparableError, match="fraction of the base"):
