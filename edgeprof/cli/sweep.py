@@ -60,7 +60,7 @@ def _pairs(plan: Plan, args: argparse.Namespace) -> int:
         print(f"note: {note}")
     with _bar(2 * len(pairs_to_do(everything, out, n_jobs(plan)))) as show:
         made = run_paired_sweep(plan, args.against, out, pairs=args.pairs, jobs=args.jobs, on_progress=show)
-    print(f"{len(made)} pairs measured in {out}; next: edgeprof compare {out}")
+    print(f"{len(made)} pairs measured in {out}; next: edgeprof gate --data {out}")
     return 0
 
 
