@@ -6,6 +6,7 @@ A difference that such pairs show as well is no effect. What differs between ses
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,7 +23,14 @@ from edgeprof.run_values import DECODE_MEDIAN, all_run_values
 if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
-__all__ = ["Noise", "noise_floors"]
+__all__ = ["LEAST_FLOOR", "Noise", "noise_floors"]
+
+LEAST_FLOOR = float(np.log1p(0.02)) / 0.044
+"""An effect of 2 % where pairs differ by 4.4 %: the most noise at which few gates of ten pairs raise a false alarm.
+
+The interval of many pairs is narrow however noisy they are. Verdicts depend on the ratio of effect to noise alone, so
+with the floor no lower than this, that share of false alarms holds for any noise.
+"""
 
 _SAME = ("firmware_sha256", "model_sha256")
 _CELL = ["board", *_SAME, "quant", "kind", "prompt_id"]
@@ -49,10 +57,10 @@ def noise_floors(runs: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row a board and metric that has any of these: ``pairs`` with no change; ``pair_deviation_pct``, the standard
-        deviation of their log ratios; ``floor_pct``, the end of their 95 % interval that is farther from no change
-        (unknown for fewer than six pairs, unless the clock is exact and all of them are equal); ``sessions`` that
-        the cell with the most sessions was measured in, and ``session_deviation_pct``, the standard deviation of the
-        logs of their medians.
+        deviation of their log ratios; ``floor_pct``, the end of their 95 % interval that is farther from no change, or
+        :data:`LEAST_FLOOR` of their deviation if that is more (unknown for fewer than six pairs, unless the clock is
+        exact and all of them are equal); ``sessions`` that the cell with the most sessions was measured in, and
+        ``session_deviation_pct``, the standard deviation of the logs of their medians.
 
     Raises
     ------
@@ -208,7 +216,9 @@ def _floor(ratios: Float, tick_fraction: float, *, exact: bool) -> float:
     if exact and len(ratios) and not ratios.any():
         return 0.0
     interval = gate_interval(ratios, tick_fraction=tick_fraction)
-    return np.nan if interval is None else float(np.expm1(max(abs(interval.low), abs(interval.high))))
+    if interval is None:
+        return np.nan
+    return math.expm1(max(-interval.low, interval.high, LEAST_FLOOR * float(np.std(ratios, ddof=1))))
 
 
 def _in_ticks(metric: str) -> bool:

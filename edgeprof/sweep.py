@@ -6,15 +6,14 @@ key, so a sweep that was interrupted goes on where it was.
 
 from __future__ import annotations
 
-import concurrent.futures
+import functools
 import hashlib
 import json
-import os
 import random
 import threading
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,21 @@ from edgeprof.driver import Generation, Job
 from edgeprof.errors import DeviceError, EdgeprofError, StorageError, UsageError, unknown_name
 from edgeprof.layout import CAPTURE_JSON, file_sha256
 from edgeprof.seal import load_capture
+from edgeprof.sections import image_facts
 from edgeprof.sources import evaluation, open_sources
 from edgeprof.store import open_dataset
+from edgeprof.work_pool import at_a_time, is_exact, run_all
 
 __all__ = ["Cell", "Plan", "load_plan", "run_sweep"]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a sweep is to do. ``models`` are (GGUF to start from, quantizations, tensors kept at a type)."""
+    """What a sweep is to do.
+
+    ``models`` are (GGUF to start from, quantizations, tensors kept at a type); ``firmware`` is the image that a board
+    runs instead of its own; ``pairs`` is how many there are of each cell if it is measured against a base.
+    """
 
     boards: tuple[str, ...]
     models: tuple[tuple[Path, tuple[str, ...], dict[str, str]], ...]
@@ -45,6 +50,8 @@ class Plan:
     keep_wire: str = "all"
     repeats: int = 1
     seed: int = 1
+    firmware: Mapping[str, Path] = field(default_factory=dict)
+    pairs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +63,12 @@ class Cell:
     quant: str
     repeat: int
     key: str
+    image: Path | None = None
 
 
-_KEYS = {"boards", "model", "prompts", "prompt", "n_generate", "eval", "repeats", "seed", "keep_wire"}
+_KEYS = {
+    "boards", "model", "prompts", "prompt", "n_generate", "eval", "repeats", "seed", "keep_wire", "firmware", "pairs",
+}  # fmt: skip
 _PARTS = {"model": {"file", "quants", "keep"}, "prompt": {"id", "text"}, "eval": {"file", "windows", "probe"}}
 
 
@@ -86,9 +96,12 @@ def load_plan(path: Path) -> Plan:
         raise UsageError(f"The plan {path} is not complete: it has no {error}. docs/sweep.md lists them.") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"The plan {path} has a value of the wrong type: {error}. See docs/sweep.md.") from error
-    for file in [*(m[0] for m in plan.models), *([plan.eval_file] if plan.eval_file else [])]:
+    texts = [plan.eval_file] if plan.eval_file else []
+    for file in [*(m[0] for m in plan.models), *texts, *plan.firmware.values()]:
         if not file.is_file():
             raise UsageError(f"The plan {path} names {file}: there is no such file. Names are relative to the plan.")
+    for image in plan.firmware.values():
+        image_facts(image)  # raises, before anything is captured, if it is no image
     if not plan.prompts and plan.eval_file is None:
         raise UsageError(f"The plan {path} asks for nothing: it needs prompts, [[prompt]] or [eval].")
     return plan
@@ -118,6 +131,10 @@ def _plan(data: dict[str, Any], here: Path) -> Plan:
     prompts = [(p["id"], p["text"]) for p in data.get("prompt", [])]
     if "prompts" in data:
         prompts += load_prompts(here / data["prompts"])
+    images = dict(data.get("firmware", {}))
+    for name in images:
+        if name not in data["boards"]:
+            raise unknown_name("board of the plan, to run a firmware of your own,", name, data["boards"])
     text = data.get("eval", {})
     models = [(here / m["file"], tuple(_list(m["quants"])), dict(m.get("keep", {}))) for m in _list(data["model"])]
     return Plan(
@@ -131,6 +148,8 @@ def _plan(data: dict[str, Any], here: Path) -> Plan:
         keep_wire=_one_of(data.get("keep_wire", "all"), "all", "none"),
         repeats=int(data.get("repeats", 1)),
         seed=int(data.get("seed", 1)),
+        firmware={name: here / file for name, file in images.items()},
+        pairs=int(data["pairs"]) if "pairs" in data else None,
     )
 
 
@@ -170,22 +189,33 @@ def make_models(plan: Plan, folder: Path) -> list[tuple[Path, str]]:
     return made
 
 
+def what_is_asked(plan: Plan) -> str:
+    """Return what a plan asks of every board, as a text: prompts, tokens, and the evaluation text's content."""
+    text = file_sha256(plan.eval_file) if plan.eval_file else None
+    return json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, plan.probe, text])
+
+
+def n_jobs(plan: Plan) -> int:
+    """Return how many runs each capture of a plan has."""
+    return len(plan.prompts) + (plan.eval_file is not None)
+
+
 def cells(plan: Plan, models: list[tuple[Path, str]]) -> list[Cell]:
     """Return the sweep's cells in random, seeded order."""
-    text = file_sha256(plan.eval_file) if plan.eval_file else None
-    what = json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, plan.probe, text])
+    what, digest = what_is_asked(plan), functools.cache(file_sha256)
     found = []
     for board in plan.boards:
+        image = plan.firmware.get(board)
+        firmware = f" {digest(image)}" if image else ""
         for model, quant in models:
-            digest = file_sha256(model)
             for repeat in range(plan.repeats):
-                key = hashlib.sha256(f"{board} {digest} {repeat} {what}".encode()).hexdigest()[:16]
-                found.append(Cell(board, model, quant, repeat, key))
+                key = hashlib.sha256(f"{board} {digest(model)} {repeat} {what}{firmware}".encode()).hexdigest()[:16]
+                found.append(Cell(board, model, quant, repeat, key, image))
     random.Random(plan.seed).shuffle(found)
     return found
 
 
-def done_keys(out: Path, n_jobs: int) -> set[str]:
+def done_keys(out: Path, n_runs: int) -> set[str]:
     """Return the keys of the cells of which a data set has every run, each finished or found not to fit."""
     keys: dict[str, str] = {}
     for path in out.glob(f"capture=*/{CAPTURE_JSON}"):
@@ -196,7 +226,7 @@ def done_keys(out: Path, n_jobs: int) -> set[str]:
         return set()
     runs = open_dataset(out).runs
     finished = runs[runs["status"].isin(["ok", "does_not_fit"])].groupby("capture_id").size()
-    return {key for capture_id, key in keys.items() if finished.get(capture_id, 0) >= n_jobs}
+    return {key for capture_id, key in keys.items() if finished.get(capture_id, 0) >= n_runs}
 
 
 def run_sweep(
@@ -211,7 +241,7 @@ def run_sweep(
     out
         The data set's folder; quantized models go to ``out/models``.
     jobs
-        Captures at a time; 0 is one a core. On exact clocks they do not disturb each other.
+        Captures at a time; 0 is one a core. Only exact clocks run side by side: others would notice.
     on_progress
         Called with a cell and how far it is; with None when it is done.
 
@@ -225,41 +255,51 @@ def run_sweep(
     DeviceError
         Boards that stopped answering; the other cells were captured. The same command tries these again.
     """
-    if jobs < 0:
-        raise UsageError(f"{jobs} captures at a time is not possible: give a positive number, or 0 for one a core.")
-    n_jobs = len(plan.prompts) + (plan.eval_file is not None)
-    done = done_keys(out, n_jobs)
+    workers = at_a_time(jobs)
+    done = done_keys(out, n_jobs(plan))
     todo = [c for c in cells(plan, make_models(plan, out / "models")) if c.key not in done]
-    failures: dict[str, str] = {}
-    stop = threading.Event()
-    with concurrent.futures.ThreadPoolExecutor(jobs or min(os.cpu_count() or 1, 8)) as pool:
-        futures = {pool.submit(_capture_cell, plan, cell, out, on_progress, stop): cell for cell in todo}
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                error = future.result()
-                if error:
-                    failures[futures[future].key] = error
-        except BaseException:
-            stop.set()
-            for future in futures:
-                future.cancel()
-            raise
-    if failures:
-        raise DeviceError(
-            f"{len(failures)} of {len(todo)} captures failed; the others are kept, and the same command tries these "
-            f"again. The first: {next(iter(failures.values()))}"
-        )
+
+    def work(cell: Cell, stop: threading.Event) -> str | None:
+        tags, header = {"repeat": str(cell.repeat)}, {"cell": cell.key}
+        return capture_cell(plan, cell, out, stop, tags=tags, header=header, order=cell.key, on_progress=on_progress)
+
+    failures = run_all(todo, work, alone=lambda cell: not is_exact(cell.board), workers=workers)
+    refuse_failures(failures, len(todo), "captures")
     return todo
 
 
-def _capture_cell(
-    plan: Plan, cell: Cell, out: Path, on_progress: Callable[[Cell, Progress | None], None] | None,
-    stop: threading.Event,
+def refuse_failures(failures: Sequence[str], total: int, what: str) -> None:
+    """Raise a DeviceError if anything failed; the first one says why."""
+    if failures:
+        raise DeviceError(
+            f"{len(failures)} of {total} {what} failed; the others are kept, and the same command tries these "
+            f"again. The first: {failures[0]}"
+        )
+
+
+def capture_cell(
+    plan: Plan, cell: Cell, out: Path, stop: threading.Event, *, tags: Mapping[str, str], header: dict[str, Any],
+    order: str, on_progress: Callable[[Cell, Progress | None], None] | None = None,
 ) -> str | None:  # fmt: skip
+    """Capture a cell; return why that failed, or None.
+
+    Parameters
+    ----------
+    plan, cell, out
+        What to ask of which board, and the data set's folder.
+    stop
+        When set, the capture ends as if it was interrupted.
+    tags, header
+        Facts for every run, and for ``capture.json``.
+    order
+        With the plan's seed it gives the order of the prompts.
+    on_progress
+        As of :func:`run_sweep`.
+    """
     todo: list[Job] = [Generation(label, text, plan.n_generate) for label, text in plan.prompts]
     if plan.eval_file is not None:
         todo.append(evaluation(plan.eval_file, cell.model, max_windows=plan.eval_windows, probe=plan.probe))
-    random.Random(f"{plan.seed} {cell.key}").shuffle(todo)
+    random.Random(f"{plan.seed} {order}").shuffle(todo)
 
     def progress(ports: list[Progress]) -> None:
         if stop.is_set():  # the sweep was interrupted: so is this capture, which closes in good order
@@ -268,10 +308,8 @@ def _capture_cell(
             on_progress(cell, ports[0])
 
     try:
-        with open_sources([cell.board], cell.model, tags={"repeat": str(cell.repeat)}) as sources:
-            result = capture(
-                sources, out, todo, on_progress=progress, header={"cell": cell.key}, keep_wire=plan.keep_wire
-            )
+        with open_sources([cell.board], cell.model, image=cell.image, tags=tags) as sources:
+            result = capture(sources, out, todo, on_progress=progress, header=header, keep_wire=plan.keep_wire)
     except DeviceError as error:
         return str(error)
     if on_progress:

@@ -10,7 +10,7 @@ from handmade import dataset, frame, generated, run
 
 from edgeprof.errors import NotComparableError
 from edgeprof.intervals import gate_interval, session_deviation
-from edgeprof.noise_floor import Noise, noise_floors
+from edgeprof.noise_floor import LEAST_FLOOR, Noise, noise_floors
 from edgeprof.pairs import matched_runs, pair_tags
 from edgeprof.run_values import DECODE_MEDIAN
 
@@ -100,6 +100,16 @@ def test_the_floor_is_the_farther_end_of_the_interval_of_pairs_with_no_change():
     falling = gate_interval(-np.array(RATIOS))
     expected = 100 * np.expm1(max(-falling.low, falling.high))
     assert row(table, "decode_tok_s")["floor_pct"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_many_pairs_of_a_noisy_board_do_not_make_it_a_quiet_one():
+    ratios = np.random.default_rng(5).normal(0, 0.3, 150)
+    found = row(noise_floors(*measured(*pairs(ratios))))
+    interval = gate_interval(ratios)
+    assert max(-interval.low, interval.high) < 0.1
+    assert found["floor_pct"] == pytest.approx(100 * np.expm1(LEAST_FLOOR * np.std(ratios, ddof=1)), rel=1e-5)
+    # Where few pairs already tell more: the noise at which an effect of 2 % is promised to be seldom a false alarm.
+    assert pytest.approx(2.0) == 100 * np.expm1(LEAST_FLOOR * 0.044)
 
 
 def test_prompts_of_a_pair_are_one_measurement():

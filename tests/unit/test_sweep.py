@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import fake_launcher
 import pytest
 
 import edgeprof
-from edgeprof import boards, sweep
+from edgeprof import sweep
 from edgeprof.care import verify
 from edgeprof.errors import DeviceError, NewerFormatError, StorageError, UsageError
 
@@ -158,38 +158,10 @@ def test_a_cell_is_another_one_if_what_it_measures_changes(models, tmp_path):
 
 # ---- going on ----
 
-FAKE = """
-import sys, json
-sys.path.insert(0, {tests!r})
-import fakeboard
-plain = json.dumps
-fakeboard.json.dumps = lambda said: plain(said | {{"facts": {{"emulator": "fake"}}}})
-sys.argv = ["fakeboard", "--mode", {mode!r}]
-fakeboard.main()
-"""
-
-
-class Fake:
-    """The Python board as an emulated one; how it behaves can be set."""
-
-    board = replace(boards.get("wasm"), name="fake", emulator="fake")
-    modes: list[str]
-
-    def why_not(self) -> str:
-        return ""
-
-    def command(self, model, options):
-        mode = self.modes.pop(0) if self.modes else "normal"
-        return [sys.executable, "-c", FAKE.format(tests=str(TESTS), mode=mode)]
-
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(boards, "_launchers", dict(boards._launchers))
-    launcher = Fake()
-    launcher.modes = []
-    boards.register(launcher)
-    return launcher
+    return fake_launcher.registered(monkeypatch)
 
 
 @pytest.fixture
