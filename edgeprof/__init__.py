@@ -81,8 +81,8 @@ def reference(part: str = "") -> str:
     Parameters
     ----------
     part
-        ``gate``: a firmware's build with SIMD kernels and one without, measured in pairs. ``logits``: the logits of one
-        window of text at several quantizations. ``sizes``: models of other sizes, which :func:`predict` is calibrated on.
+        ``gate``: a firmware built with SIMD kernels and without, measured in pairs. ``logits``: the logits of a window of
+        text at several quantizations. ``sizes``: models of other sizes, on which :func:`predict` is calibrated.
 
     Raises
     ------
