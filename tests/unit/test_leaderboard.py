@@ -77,7 +77,7 @@ def test_a_board_that_cannot_be_compared_is_named():
     ]
     table, (note,) = leaderboard.dataset_table(handmade.dataset(rows))
     assert set(table["board"]) == {"toy"} and "Board x is not ranked" in note
-    with pytest.raises(NotComparableError, match="clock differs"):
+    with pytest.raises(NotComparableError, match="clocks count different things"):
         leaderboard.dataset_table(handmade.dataset(rows[1:]))
     with pytest.raises(NotComparableError):
         leaderboard.dataset_table(handmade.dataset([handmade.run(board=None)]))
