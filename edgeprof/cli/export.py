@@ -3,7 +3,8 @@
   edgeprof export data tokens --out tokens.csv
   edgeprof export data
 
-The table `metrics`, which is the default, is every run with every metric.
+The table `metrics`, which is the default, is every run with every metric. A list (`logits`) is one field, its numbers
+separated by spaces.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output by default")
 
 
+def lists_of(table: str) -> list[str]:
+    """Return the columns of a table that hold a list in each row."""
+    from edgeprof.schema import TABLES
+
+    return [c.name for c in TABLES.get(table, ()) if c.type.startswith("list")]
+
+
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
     import edgeprof
@@ -27,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     dataset = edgeprof.open(args.data)
     table = edgeprof.measure(dataset) if args.table == "metrics" else dataset.table(args.table)
+    for name in lists_of(args.table):
+        table[name] = [None if row is None else " ".join(map(str, row)) for row in table[name]]
     if args.out is None:
         table.to_csv(sys.stdout, index=False)
         return 0
