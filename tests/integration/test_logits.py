@@ -22,7 +22,7 @@ from edgeprof.cli import main
 from edgeprof.decode import decode_port
 from edgeprof.decode_state import PortState
 from edgeprof.driver import Evaluation, Generation
-from edgeprof.errors import StorageError
+from edgeprof.errors import StorageError, UsageError
 from edgeprof.kept import KeptWire
 from edgeprof.merge import merge
 from edgeprof.redecode import redecode
@@ -191,6 +191,12 @@ def test_they_are_read_only_if_they_are_asked_for(data, tmp_path):
     assert len(edgeprof.measure(dataset)) == 2 and len(dataset.tokens) > 255
     with pytest.raises(StorageError, match=r"logits\.parquet cannot be read"):
         dataset.table("logits")
+
+
+@pytest.mark.parametrize("value", [1.0, [1.0], [[1.0]]])
+def test_they_are_nothing_to_choose_rows_by(data, value):
+    with pytest.raises(UsageError, match="'logits' cannot be compared with"):
+        edgeprof.open(data).table("logits", where={"logits": value})
 
 
 def test_as_csv_a_list_is_one_field(data, tmp_path):
