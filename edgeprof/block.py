@@ -1,7 +1,7 @@
 """Frames as columns: the headers of many frames at once, and the stretches of them that nothing interrupts.
 
-Most of what a board sends are TOKENS and POWER frames of one run, each numbered one higher than the last. For those
-an object a frame would take longer than all the rest.
+Most of what a board sends are TOKENS, POWER and LOGITS frames of one run, each numbered one higher than the last. For
+those an object a frame would take longer than all the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from cobs import cobs
 
-from edgeprof.wire import MAX_PAYLOAD, POWER, POWER_SAMPLES, RECORD_BYTES, VERSION, Frame, Type
+from edgeprof.wire import LOGITS, MAX_PAYLOAD, POWER, POWER_SAMPLES, RECORD_BYTES, VERSION, Frame, Type
 
 __all__ = ["Block", "Headers", "read_headers", "spread"]
 
@@ -88,8 +88,8 @@ def spread(values: npt.NDArray[Any], counts: npt.NDArray[np.int64]) -> npt.NDArr
 class Headers:
     """What stood between zero bytes, read all at once; row i is of piece i.
 
-    ``fields`` are headers (zeros where there is no sound one), ``ordinary`` tells what is a sound TOKENS or POWER
-    frame with records, ``goes_on`` that it continues the piece before: the same boot and run, the next number.
+    ``fields`` are headers (zeros where there is no sound one), ``ordinary`` tells what is a sound TOKENS, POWER or
+    LOGITS frame with records, ``goes_on`` that it continues the piece before: the same boot and run, the next number.
     """
 
     payloads: list[bytes]
@@ -146,9 +146,11 @@ def read_headers(pieces: Sequence[bytes]) -> Headers:
     n = fields["n"].astype(np.int64)
     power = (fields["type"] == Type.POWER) & (n <= POWER_SAMPLES) & (sizes == _AROUND + POWER.size + 2 * n)
     tokens = (fields["type"] == Type.TOKENS) & (sizes == _AROUND + RECORD_BYTES[Type.TOKENS] * n)
+    logits = (fields["type"] == Type.LOGITS) & (sizes == _AROUND + LOGITS.size + 4 * n)
     goes_on = np.zeros(count, bool)
     seq = fields["seq"].astype(np.int64)
     goes_on[1:] = (seq[1:] == seq[:-1] + 1) & (fields["boot"][1:] == fields["boot"][:-1])
     goes_on[1:] &= fields["run"][1:] == fields["run"][:-1]
-    ordinary = sound & (fields["version"] == VERSION) & (n > 0) & (power | (tokens & (fields["run"] > 0)))
+    ordinary = sound & (fields["version"] == VERSION) & (n > 0)
+    ordinary &= power | ((tokens | logits) & (fields["run"] > 0))
     return Headers(payloads, fields, ordinary, goes_on)

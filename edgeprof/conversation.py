@@ -16,7 +16,7 @@ from edgeprof.errors import DeviceError, EdgeprofError
 __all__ = ["Conversation", "Progress"]
 
 # What a board sends while it works on a request: it did not get lost.
-_WORK = (wire.Type.TOKENS, wire.Type.STAGES, wire.Type.MEMORY)
+_WORK = (wire.Type.TOKENS, wire.Type.STAGES, wire.Type.MEMORY, wire.Type.LOGITS)
 LOOK_SECONDS = 0.1
 PATIENCE = 3  # an emulator on a busy machine takes its time to start
 

@@ -83,12 +83,15 @@ class _Port:
         run: OpenRun | None = state.run if headers.fields["run"][first] else None
         tokens = headers.block(wire.Type.TOKENS, first, behind, ends)
         power = headers.block(wire.Type.POWER, first, behind, ends)
+        logits = headers.block(wire.Type.LOGITS, first, behind, ends)
         state.frames += behind - first
         state.next_seq += behind - first
         if run is not None:
             run.frames += behind - first
         if tokens is not None:
             gathered.tokens(tokens)
+        if logits is not None:
+            gathered.logits(logits)
         if power is not None:
             self.frames.power(run, power)
 

@@ -142,6 +142,8 @@ class PortFrames:
             run.group = self.names(run)
         if frame.type == wire.Type.TOKENS:
             self.gathered.tokens((frame, end))
+        elif frame.type == wire.Type.LOGITS and frame.n:
+            self.gathered.logits((frame, end))
         elif frame.type == wire.Type.STAGES:
             self.add("stages", run, stage_columns(frame))
         elif frame.type == wire.Type.MEMORY:
@@ -235,6 +237,7 @@ class PortFrames:
         run = self.state.run
         if run is not None:
             self.gathered.flush_tokens(run, self.run_id(run), self.group(run), self.state.hello)
+            self.gathered.flush_logits(self.run_id(run), self.group(run))
         self.flush_power()
 
     def flush_power(self) -> None:

@@ -36,7 +36,7 @@ class Evaluation:
 
     ``tokens`` are those of the whole text, without BOS. ``max_windows`` of 0 is all of it. With ``probe`` only so many
     tokens from the text's beginning are asked for, in one window, and none counts for the perplexity: their NLLs are
-    there to be held against another board's.
+    there to be held against another board's. With ``logits`` the board sends them, too, of the positions that count.
     """
 
     prompt_id: str
@@ -45,6 +45,7 @@ class Evaluation:
     bos_id: int
     max_windows: int = 0
     probe: int = 0
+    logits: bool = False
 
     def first_scored(self, n_ctx: int) -> int:
         """Return the first position of a window that counts: the second half does, of a probe nothing."""
@@ -214,7 +215,9 @@ def _score(
 
     for number, window in enumerate(windows):
         request = ids.next()
-        frame = wire.score_request(request, number, len(windows), window, job.first_scored(n_ctx), label=job.prompt_id)
+        frame = wire.score_request(
+            request, number, len(windows), window, job.first_scored(n_ctx), label=job.prompt_id, logits=job.logits
+        )
         reply = yield Ask(frame, watching(_answers(request)), idle, REPLY_TRIES)
         if _refused(reply, job, outcome, name):
             return

@@ -1,4 +1,4 @@
-"""Rows of one port on their way: TOKENS and POWER frames are gathered, and become columns many at once."""
+"""Rows of one port on their way: TOKENS, POWER and LOGITS frames are gathered, and become columns many at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgeprof.block import Block
 from edgeprof.clock_points import ClockPoints, rate_of, sent_at
 from edgeprof.decode_state import Group, OpenRun, Rows
 from edgeprof.read_times import ReadTimes
-from edgeprof.records import power_columns, token_columns
+from edgeprof.records import logits_columns, power_columns, token_columns
 from edgeprof.wire import Frame
 
 __all__ = ["Gathered", "Part"]
@@ -35,6 +35,7 @@ class Gathered:
         self.rows = Rows()
         self._tokens: list[Part] = []
         self._power: list[Part] = []
+        self._logits: list[Part] = []
         self._power_of: tuple[str | None, Group, int | None] = (None, ("", "", ""), None)
 
     def take_rows(self) -> Rows:
@@ -45,6 +46,10 @@ class Gathered:
     def tokens(self, part: Part) -> None:
         """Keep TOKENS of the open run."""
         self._tokens.append(part)
+
+    def logits(self, part: Part) -> None:
+        """Keep LOGITS of the open run."""
+        self._logits.append(part)
 
     def other_power(self, run_id: str | None, group: Group, t_begin: int | None) -> bool:
         """Tell whether samples are of another run than those that are kept, which must be flushed first."""
@@ -65,6 +70,12 @@ class Gathered:
         run.passes += int(block.n.sum())
         if (hz := rate_of(run.pairs, said)) is not None:
             self.clock.add(run.boot, hz, sent_at(block, tokens=True), block.ends)
+
+    def flush_logits(self, run_id: str, group: Group) -> None:
+        """Turn the gathered logits of the open run into rows, one a frame."""
+        if self._logits:
+            block, self._logits = Block.of(self._logits), []
+            self.rows.add("logits", group, {"run_id": run_id} | logits_columns(block))
 
     def flush_power(self, boot: int, said: Mapping[str, str]) -> None:
         """Turn the gathered samples into rows; ``said`` is what HELLO and RUN_BEGIN said."""

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from edgeprof.block import Block, spread
-from edgeprof.wire import POWER, Frame
+from edgeprof.wire import LOGITS, POWER, Frame
 
 __all__ = [
-    "TICKS_MAX", "event_columns", "memory_columns", "power_columns", "stage_columns", "token_columns", "unknown_where",
+    "TICKS_MAX", "event_columns", "logits_columns", "memory_columns", "power_columns", "stage_columns",
+    "token_columns", "unknown_where",
 ]  # fmt: skip
 
 TOKEN = np.dtype(
@@ -27,6 +28,8 @@ MEMORY = np.dtype([("offset", "<u4"), ("heap", "<u4"), ("heap_peak", "<u4"), ("s
 EVENT = np.dtype([("offset", "<u4"), ("kind", "u1"), ("id", "u1"), ("pad", "<u2")])
 SAID = np.dtype([("unit_na", "<u4"), ("voltage_mv", "<u2"), ("meter", "u1"), ("pad", "u1")])
 """What a POWER frame says before its samples."""
+OF_LOGITS = np.dtype([("position", "<u2"), ("window", "<u2"), ("first", "<u4")])
+"""What a LOGITS frame says before its logits."""
 PHASES = pa.array(["prefill", "decode", "score", "unknown"])
 STAGES = ("embedding", "attention", "feed_forward", "head", "sampling", "other")
 EVENTS = {1: "mark", 2: "gpio edge"}
@@ -103,6 +106,19 @@ def token_columns(block: Block, t_begin: int | None) -> dict[str, Any]:
         "ticks_start": starts,
         "ticks": scaled_ticks(records["ticks"], block.dt, block.n),
         "source": "device",
+    }
+
+
+def logits_columns(block: Block) -> dict[str, Any]:
+    """Return the columns of a run's LOGITS frames: a row a frame, its logits verbatim."""
+    said = np.frombuffer(b"".join([body[: LOGITS.size] for body in block.bodies]), OF_LOGITS)
+    values = np.frombuffer(b"".join([body[LOGITS.size :] for body in block.bodies]), "<f4")
+    ends: Any = pa.array(np.concatenate([[0], np.cumsum(block.n)]), pa.int32())
+    return {
+        "window": unknown_where(said["window"].astype(np.int32), said["window"] == 0xFFFF),
+        "position": said["position"].astype(np.int32),
+        "first_id": unknown_where(said["first"].astype(np.int32), said["first"] > np.iinfo(np.int32).max),
+        "logits": pa.ListArray.from_arrays(ends, pa.array(values)),
     }
 
 

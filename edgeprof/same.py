@@ -1,4 +1,4 @@
-"""Whether two captures are the same: every column of runs, tokens, stages and memory that the device said."""
+"""Whether two captures are the same: all that the device said in runs, tokens, stages, memory and logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["differences"]
 
 _IDENTITY = ["board", "model", "quant", "kind", "prompt_id"]
-_ROWS = {"tokens": ["window", "position"], "stages": ["position"], "memory": ["ticks"]}
+_ROWS = {"tokens": ["window", "position"], "stages": ["position"], "memory": ["ticks"],
+         "logits": ["window", "position", "first_id"]}  # fmt: skip
 
 
 def differences(a: Dataset, b: Dataset, *, subset: bool = False) -> list[str]:
@@ -53,6 +54,8 @@ def _differing(table: str, a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     found = []
     for column in a.columns:
         left, right = (frame[column].reset_index(drop=True) for frame in (a, b))
+        if column == "logits":
+            left, right = (side.map(lambda row: row.tobytes().hex(" ", 4)) for side in (left, right))
         unlike = ~((left == right).fillna(False).astype(bool) | (left.isna() & right.isna())).to_numpy(bool)
         if unlike.any():
             first = int(unlike.argmax())

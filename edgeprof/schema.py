@@ -96,7 +96,7 @@ n_ctx              int64  token device  length of the context
 sampler            string -     device  greedy or temperature
 temperature        double -     device  of the sampler
 seed               int64  -     device  of the sampler
-status             string -     device  ok, aborted, timeout, reset, does_not_fit; null: its end was not seen
+status             string -     device  ok, aborted, timeout, reset, does_not_fit, error; null: its end was not seen
 ram_bytes          int64  byte  device  RAM that the board has
 flash_bytes        int64  byte  device  flash that the board has
 ram_needed_bytes   int64  byte  device  RAM that the run needs
@@ -129,6 +129,15 @@ ticks_start int64  tick device  from run begin
 ticks       int64  tick device  what the pass took
 t_host_ns   int64  ns   host    when the host had the frame, from the capture's begin
 source      string -    host    device, or host: a print that the host saw
+"""
+    ),
+    "logits": _columns(
+        _KEYS
+        + """
+window   int32       -   device window of an evaluation text
+position int32       -   device position in the context, from 0
+first_id int32       -   device the token that the first of these logits is of; the others' follow
+logits   list<float> nat device what the model made of this position before softmax; a position takes several rows
 """
     ),
     "stages": _columns(
@@ -244,6 +253,7 @@ def arrow_schema(table: str) -> pa.Schema:
     kinds: dict[str, Any] = {
         "string": pa.string(), "int64": pa.int64(), "int32": pa.int32(),
         "double": pa.float64(), "float": pa.float32(), "bool": pa.bool_(),
+        "list<float>": pa.list_(pa.float32()),
     }  # fmt: skip
     fields = [pa.field(c.name, kinds[c.type], metadata={"unit": c.unit, "origin": c.origin}) for c in TABLES[table]]
     return pa.schema(fields, metadata={"edgeprof.table": table, "edgeprof.format": str(FORMAT_VERSION)})

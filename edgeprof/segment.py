@@ -41,6 +41,12 @@ _SAMPLES: dict[str, Any] = {
     "write_statistics": ["ticks", "t_host_ns"],
     "write_batch_size": 1 << 16,
 }
+# Floats of which no two are alike: their signs and exponents are, once they lie together.
+_LOGITS: dict[str, Any] = {
+    "use_dictionary": ["capture_id", "run_id"],
+    "column_encoding": {"logits.list.element": "BYTE_STREAM_SPLIT"},
+    "write_statistics": ["run_id", "window", "position", "first_id"],
+}
 # Pages of pyarrow 22 and later end after 20,000 rows, too, if it is not told otherwise.
 if "max_rows_per_page" in inspect.signature(pq.write_table).parameters:
     _SAMPLES["max_rows_per_page"] = 1 << 20
@@ -48,7 +54,7 @@ if "max_rows_per_page" in inspect.signature(pq.write_table).parameters:
 
 def options(name: str) -> dict[str, Any]:
     """Return how a table is written, as options of ``pyarrow.parquet.ParquetWriter``."""
-    return _PARQUET | (_SAMPLES if name == "power" else {})
+    return _PARQUET | {"power": _SAMPLES, "logits": _LOGITS}.get(name, {})
 
 
 class Source(Protocol):

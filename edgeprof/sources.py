@@ -30,7 +30,9 @@ def model_facts(model: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
     return facts, {info.sha256: read_vocab(model)}
 
 
-def evaluation(text_file: Path, model: Path, *, max_windows: int = 0, probe: int = 0) -> Evaluation:
+def evaluation(
+    text_file: Path, model: Path, *, max_windows: int = 0, probe: int = 0, logits: bool = False
+) -> Evaluation:
     """Return the job of scoring a text file, tokenized with the model's own tokenizer.
 
     Parameters
@@ -41,6 +43,8 @@ def evaluation(text_file: Path, model: Path, *, max_windows: int = 0, probe: int
         At most so many windows; 0 is all of them.
     probe
         If not 0: only so many tokens of its beginning, to be held against another board's.
+    logits
+        Have the board send the logits of scored positions, too.
     """
     from edgeprof.modelfile import read_model_info, read_vocab
     from edgeprof.tokenizer import encode
@@ -59,7 +63,7 @@ def evaluation(text_file: Path, model: Path, *, max_windows: int = 0, probe: int
         pieces = read_vocab(model)
         start = "".join(pieces[t] for t in tokens[:probe]).replace("\u2581", " ").strip()
         return Evaluation(f"{text_file.stem}-first-{probe}", start, tokens[:probe], info.bos_id, probe=probe)
-    return Evaluation(text_file.stem, text, tokens, info.bos_id, max_windows)
+    return Evaluation(text_file.stem, text, tokens, info.bos_id, max_windows, logits=logits)
 
 
 def _own_sections(board: str, running: str | None) -> dict[str, dict[str, list[Any]]]:

@@ -265,9 +265,9 @@ def _filter(table: pa.Table, conditions: Mapping[str, Any]) -> pa.Table:
     for column, value in conditions.items():
         try:
             values = pa.array(_values(value), type=table.schema.field(column).type)
+            table = table.filter(pc.is_in(table[column], values))
         except (pa.ArrowException, TypeError, OverflowError) as error:
             raise UsageError(f"where: column {column!r} cannot be compared with {value!r} ({error}).") from error
-        table = table.filter(pc.is_in(table[column], values))
     return table
 
 

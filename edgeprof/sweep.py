@@ -47,6 +47,7 @@ class Plan:
     eval_file: Path | None = None
     eval_windows: int = 0
     probe: int = 0
+    logits: bool = False
     keep_wire: str = "all"
     repeats: int = 1
     seed: int = 1
@@ -69,7 +70,7 @@ class Cell:
 _KEYS = {
     "boards", "model", "prompts", "prompt", "n_generate", "eval", "repeats", "seed", "keep_wire", "firmware", "pairs",
 }  # fmt: skip
-_PARTS = {"model": {"file", "quants", "keep"}, "prompt": {"id", "text"}, "eval": {"file", "windows", "probe"}}
+_PARTS = {"model": {"file", "quants", "keep"}, "prompt": {"id", "text"}, "eval": {"file", "windows", "probe", "logits"}}
 
 
 def load_plan(path: Path) -> Plan:
@@ -125,6 +126,12 @@ def _one_of(value: Any, *known: str) -> str:
     return str(value)
 
 
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"logits is true or false, not {value!r}")
+    return value
+
+
 def _plan(data: dict[str, Any], here: Path) -> Plan:
     for name in _list(data["boards"]):
         boards.get(name)
@@ -136,6 +143,11 @@ def _plan(data: dict[str, Any], here: Path) -> Plan:
         if name not in data["boards"]:
             raise unknown_name("board of the plan, to run a firmware of your own,", name, data["boards"])
     text = data.get("eval", {})
+    if text.get("logits") and text.get("probe"):
+        raise UsageError(
+            "[eval] asks for the logits of a probe: logits are sent of scored positions, and a probe has none. Take "
+            "windows = N instead of probe, or leave logits out."
+        )
     models = [(here / m["file"], tuple(_list(m["quants"])), dict(m.get("keep", {}))) for m in _list(data["model"])]
     return Plan(
         boards=tuple(data["boards"]),
@@ -145,6 +157,7 @@ def _plan(data: dict[str, Any], here: Path) -> Plan:
         eval_file=here / text["file"] if text else None,
         eval_windows=int(text.get("windows", 0)),
         probe=int(text.get("probe", 0)),
+        logits=_truth(text.get("logits", False)),
         keep_wire=_one_of(data.get("keep_wire", "all"), "all", "none"),
         repeats=int(data.get("repeats", 1)),
         seed=int(data.get("seed", 1)),
@@ -192,7 +205,9 @@ def make_models(plan: Plan, folder: Path) -> list[tuple[Path, str]]:
 def what_is_asked(plan: Plan) -> str:
     """Return what a plan asks of every board, as a text: prompts, tokens, and the evaluation text's content."""
     text = file_sha256(plan.eval_file) if plan.eval_file else None
-    return json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, plan.probe, text])
+    # What a plan does not ask for is no part of the key: a sweep of an earlier version goes on.
+    more = ["logits"] if plan.logits else []
+    return json.dumps([plan.prompts, plan.n_generate, plan.eval_windows, plan.probe, text, *more])
 
 
 def n_jobs(plan: Plan) -> int:
@@ -298,7 +313,8 @@ def capture_cell(
     """
     todo: list[Job] = [Generation(label, text, plan.n_generate) for label, text in plan.prompts]
     if plan.eval_file is not None:
-        todo.append(evaluation(plan.eval_file, cell.model, max_windows=plan.eval_windows, probe=plan.probe))
+        windows, probe = plan.eval_windows, plan.probe
+        todo.append(evaluation(plan.eval_file, cell.model, max_windows=windows, probe=probe, logits=plan.logits))
     random.Random(f"{plan.seed} {order}").shuffle(todo)
 
     def progress(ports: list[Progress]) -> None:

@@ -45,7 +45,7 @@ HEADER = struct.Struct("<BBHHHIQI")
 RUN_END = struct.Struct("<B3xIIIIIIIQ")
 REPLY = struct.Struct("<HBB")
 _RUN = struct.Struct("<HBBIf")
-_SCORE = struct.Struct("<HHHHBB2x")
+_SCORE = struct.Struct("<HHHHBBBx")
 _CRC = struct.Struct("<I")
 # Tab, LF, CR and ESC may stand in text; every other control character says that the bytes are damage.
 _ALLOWED = bytes(c for c in range(256) if c >= 0x20 and c != 0x7F) + b"\t\n\r\x1b"
@@ -62,6 +62,7 @@ class Type(IntEnum):
     MEMORY = 0x12
     POWER = 0x13
     EVENT = 0x14
+    LOGITS = 0x15
     HEARTBEAT = 0x20
     REPLY = 0x21
     ASK_HELLO = 0x81
@@ -73,6 +74,9 @@ class Type(IntEnum):
 POWER = struct.Struct("<IHBx")
 POWER_SAMPLES = 250
 """The most that a POWER frame holds."""
+LOGITS = struct.Struct("<HHI")
+WITH_LOGITS = 1
+"""In the flags of a SCORE request: send the logits of scored positions, too."""
 RECORD_BYTES: dict[int, int] = {Type.RUN_END: 40, Type.TOKENS: 30, Type.STAGES: 8, Type.MEMORY: 20, Type.EVENT: 8}
 STATUS = ("ok", "aborted", "does_not_fit", "error")
 
@@ -148,6 +152,8 @@ def _fits(type_: int, n: int, length: int) -> bool:
         return False
     if type_ == Type.POWER:
         return n <= POWER_SAMPLES and length == POWER.size + 2 * n
+    if type_ == Type.LOGITS:
+        return length == LOGITS.size + 4 * n
     size = RECORD_BYTES.get(type_)
     return size is None or length == n * size
 
@@ -336,11 +342,15 @@ def run_request(
 
 
 def score_request(
-    request: int, window: int, n_windows: int, tokens: Sequence[int], first_scored: int, *, label: str
-) -> bytes:
-    """Return the frame that has one window of an evaluation text scored."""
+    request: int, window: int, n_windows: int, tokens: Sequence[int], first_scored: int, *, label: str,
+    logits: bool = False,
+) -> bytes:  # fmt: skip
+    """Return the frame that has one window of an evaluation text scored, and its scored positions' logits sent."""
     name = label.encode()[:255]
     wide = max(tokens, default=0) > 0xFFFF
-    head = _pack(_SCORE, "The windows", window, n_windows, len(tokens), first_scored, len(name), 4 if wide else 2)
+    flags = WITH_LOGITS if logits else 0
+    head = _pack(
+        _SCORE, "The windows", window, n_windows, len(tokens), first_scored, len(name), 4 if wide else 2, flags
+    )
     ids = _pack(struct.Struct(f"<{len(tokens)}{'I' if wide else 'H'}"), "Token ids", *tokens)
     return _request(Type.ASK_SCORE, request, head + name + ids)

@@ -93,6 +93,10 @@ class FakeBoard:
     def event(self, offset, kind, number):
         self.frame(wire.Type.EVENT, struct.pack("<IBBH", offset, kind, number, 0), 1, t0=self.t_begin, dt=1)
 
+    def logits(self, position, first, values, window=0):
+        body = wire.LOGITS.pack(position, window, first) + struct.pack(f"<{len(values)}f", *values)
+        self.frame(wire.Type.LOGITS, body, len(values))
+
     def reset(self):
         self.boot, self.seq, self.run, self.now = self.boot + 1, 0, 0, 0
 

@@ -155,7 +155,8 @@ def _between(board: _Recorder, rng: random.Random, position: int) -> None:
         case 8:
             board.text(f"I (42) main: {position} passes done\r\n")
         case _:
-            pass
+            for first in (0, 50):
+                board.logits(position - 1, first, [rng.uniform(-20, 20) for _ in range(rng.randint(1, 50))])
 
 
 @dataclass

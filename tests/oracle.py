@@ -31,7 +31,7 @@ from edgeprof.schema import TABLES
 
 __all__ = ["TABLES_CHECKED", "Expected", "TooLateError", "rows_of"]
 
-TABLES_CHECKED = ("runs", "tokens", "stages", "memory", "power", "events")
+TABLES_CHECKED = ("runs", "tokens", "stages", "memory", "power", "events", "logits")
 STAGES = ("embedding", "attention", "feed_forward", "head", "sampling", "other")
 NUMBERS = {
     "board_clock_hz": float, "n_params": int, "model_bytes": int, "n_ctx": int, "ram_bytes": int, "flash_bytes": int,
@@ -88,6 +88,10 @@ def rows_of(frame: wire.Frame, t_begin: int | None, t_host_ns: int, port: int) -
             name = {1: "mark", 2: "gpio edge"}.get(kind, f"kind {kind}")
             at = {"port": port, "start": t_host_ns, "ticks": ticks(offset)}
             yield "events", at | {"kind": name, "detail": f"id {number}"}
+    elif frame.type == 0x15:
+        position, window, first = struct.unpack_from("<HHI", body)
+        values = [value for (value,) in struct.iter_unpack("<f", body[8:])]
+        yield "logits", {"window": window, "position": position, "first_id": first, "logits": values}
 
 
 class _Run:

@@ -46,6 +46,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="prompts from a TOML file ([[prompt]] id, text)")
     parser.add_argument("--eval", type=Path, metavar="FILE", help="have a text scored, for perplexity (needs --model)")
     parser.add_argument("--eval-windows", type=int, default=0, metavar="N", help="at most so many windows of it")
+    parser.add_argument(
+        "--logits", action="store_true", help="have the board send the logits of scored positions, too (needs --eval)"
+    )
     parser.add_argument("--model", type=Path, metavar="FILE", help="the GGUF that an emulated board runs")
     parser.add_argument(
         "--firmware",
@@ -114,11 +117,13 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--tag takes NAME=VALUE, not {tag!r}.")
     if args.eval and not args.model:
         raise UsageError("--eval needs --model FILE.gguf: its tokenizer turns the text into the model's tokens.")
+    if args.logits and not args.eval:
+        raise UsageError("--logits are those of an evaluation text's scored positions: it needs --eval FILE.")
     prompts = [(f"prompt-{n}", text) for n, text in enumerate(args.prompt, 1)]
     prompts += load_prompts(args.prompts) if args.prompts else []
     jobs: list[Job] = [Generation(label, text, args.tokens, args.temperature, args.seed) for label, text in prompts]
     if args.eval:
-        jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows))
+        jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows, logits=args.logits))
     settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset, dtr=args.dtr)
     days = kept_days(args.keep_wire)
     protocol = _protocol(args)

@@ -4,8 +4,9 @@
   edgeprof export data
   edgeprof export data --format github-action-benchmark --out benchmark.json
 
-The table `metrics`, which is the default, is every run with every metric. The format github-action-benchmark is a
-median for each board, model, quantization and metric that is better when lower (its tool customSmallerIsBetter).
+The table `metrics`, which is the default, is every run with every metric. A list (`logits`) is one field, its numbers
+separated by spaces. The format github-action-benchmark is a median for each board, model, quantization and metric that
+is better when lower (its tool customSmallerIsBetter).
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output by default")
 
 
+def lists_of(table: str) -> list[str]:
+    """Return the columns of a table that hold a list in each row."""
+    from edgeprof.schema import TABLES
+
+    return [c.name for c in TABLES.get(table, ()) if c.type.startswith("list")]
+
+
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
     import edgeprof
@@ -33,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"The format {args.format} is of the table metrics, not of {args.table}: leave out the table.")
     dataset = edgeprof.open(args.data)
     table = edgeprof.measure(dataset) if args.table == "metrics" else dataset.table(args.table)
+    for name in lists_of(args.table):
+        table[name] = [None if row is None else " ".join(map(str, row)) for row in table[name]]
     text = table.to_csv(index=False) if args.format == "csv" else of_runs(table)
     if args.out is None:
         sys.stdout.write(text)

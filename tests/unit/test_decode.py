@@ -201,6 +201,63 @@ def power(sent: Sent, counts: list[int], *, t0: int, dt: int = 10, in_run: bool 
     sent.board.frame(wire.Type.POWER, body, len(counts), in_run=in_run, t0=t0, dt=dt)
 
 
+def test_logits_rows() -> None:
+    sent = Sent()
+    sent.board.hello()
+    sent.board.begin(kind="score")
+    sent.board.tokens(4, 1, 2, window=3, scored=True)
+    sent.board.logits(4, 0, [0.5, -1.25], window=3)
+    sent.board.logits(4, 2, [3e38, float("inf"), -0.0], window=3)
+    sent.board.logits(65535, 2**31, [1.0], window=0xFFFF)  # beyond what a column holds: unknown
+    sent.board.logits(5, 0, [])
+    sent.board.end()
+    rows, state = decode(sent.without())
+    found = [list(row.values())[2:] for row in tables(rows)["logits"]]
+    of_three = [[3, 4, 0, [0.5, -1.25]], [3, 4, 2, [float(np.float32(3e38)), float("inf"), -0.0]]]
+    assert found == [*of_three, [None, 65535, None, [1.0]]]
+    assert tables(rows)["runs"][0]["frames_lost"] == state.lost == 0
+    # They are of a run or of nobody.
+    alone = Sent()
+    for _ in range(5):
+        alone.board.frame(wire.Type.LOGITS, bytes(12), 1, in_run=False)
+    assert "logits" not in tables(decode(alone.without())[0])
+
+
+def test_a_chunk_that_is_lost_leaves_its_position_without_the_whole_vocabulary() -> None:
+    sent = Sent()
+    sent.board.hello()
+    sent.board.begin(kind="score")
+    for position in range(8):
+        for first in (0, 240, 480):
+            sent.board.logits(position, first, [1.0] * (32 if first == 480 else 240))
+    sent.board.end()
+    lost = 2 + 3 * 5 + 1
+    rows, state = decode(sent.without(lost))
+    got = tables(rows)
+    assert got["runs"][0]["frames_lost"] == state.lost == 1
+    whole = {p: sorted(r["first_id"] for r in got["logits"] if r["position"] == p) for p in range(8)}
+    assert whole == {p: [0, 480] if p == 5 else [0, 240, 480] for p in range(8)}
+
+
+def test_frames_of_a_type_that_is_not_known_are_counted_and_nothing_else() -> None:
+    """A later version's: what an edgeprof from before LOGITS makes of those."""
+    sent = Sent()
+    sent.board.hello()
+    sent.board.begin()
+    for k in range(6):
+        sent.board.tokens(3 * k, 3, 1)
+        sent.board.frame(0x16, bytes(range(100)), 25)
+    sent.board.end()
+    rows, state = decode(sent.without())
+    got = tables(rows)
+    assert (state.frames, state.lost, state.discarded, state.duplicates) == (15, 0, 0, 0)
+    assert (got["runs"][0]["frames_lost"], got["runs"][0]["passes_received"]) == (0, 18)
+    assert set(got) == {"runs", "tokens"}
+    # One that is lost is seen to be.
+    rows, state = decode(sent.without(3))
+    assert (tables(rows)["runs"][0]["frames_lost"], state.lost) == (1, 1)
+
+
 def test_power_rows() -> None:
     sent = Sent()
     sent.board.hello()
@@ -495,6 +552,9 @@ def test_no_sequence_of_valid_frames_raises(made: list[Any]) -> None:
         elif type_ == wire.Type.POWER:
             n = len(body) // 2
             body = b"\xff" * 8 + body[: 2 * n]
+        elif type_ == wire.Type.LOGITS:
+            n = len(body) // 4
+            body = b"\xff" * 8 + body[: 4 * n]
         data += wire.encode_frame(type_, body, n=n, boot=boot, run=run, seq=seq, t0=t0, dt=dt)
     cut = len(data) // 2
     # As text, for a device may say NaN.
@@ -504,7 +564,7 @@ def test_no_sequence_of_valid_frames_raises(made: list[Any]) -> None:
 
 ACTIONS = st.sampled_from(["hello", "begin", "repeat", "tokens", "stages", "memory", "event", "power", "idle", "end",
                            "text", "printed", "noise", "lose", "double", "reset", "echo", "rename", "burst", "burst",
-                           "torn", "late", "empty"])  # fmt: skip
+                           "torn", "late", "empty", "logits", "unknown"])  # fmt: skip
 PRINTED = [
     b"achieved tok/s: 1", b"8.5\n", b"a_ms,b\n", b"1,2\r\n", b"$T,a_ms=1*0000\n", b'{"a_ms": 3}\n', b"x" * 5000, b"\n",
     b"filler\n" * 700 + b"4,5\n",
@@ -544,6 +604,8 @@ def stream_of(actions: list[str], data: st.DataObject) -> bytes:
             for k in range(data.draw(st.integers(4, 12))):
                 if b.run and k % 3 == 1:
                     b.tokens(number + k, 1 + number % 3, 1)
+                elif b.run and k % 3 == 2:
+                    b.logits(number + k, 2**31 * (k % 2), [0.5] * (k % 4), window=65535 * (number % 2))
                 else:
                     power(sent, [k] * (2 + k // 9), t0=77 + 10 * k, in_run=number % 4 > 0 and b.run > 0)
         elif action == "torn" and parts:
@@ -552,6 +614,10 @@ def stream_of(actions: list[str], data: st.DataObject) -> bytes:
             parts[-1] = bytes(whole)
         elif action == "late" and len(parts) > 1:
             parts[-2:] = parts[:-3:-1]
+        elif action == "logits":
+            b.logits(number, 7, [1.0, 3e38, float("-inf")])
+        elif action == "unknown":
+            b.frame(0x16, b"of a later version", 3)
         elif action == "empty":
             power(sent, [], t0=80, in_run=b.run > 0)
         elif action == "noise":

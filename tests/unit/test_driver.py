@@ -90,6 +90,15 @@ def test_an_evaluation() -> None:
     assert (outcome.refused, done) == ([], [1, 1, 1])
 
 
+@pytest.mark.parametrize("logits", [False, True])
+def test_every_window_is_asked_for_with_its_logits_or_without(logits: bool) -> None:
+    it, ask = talk([Evaluation("e", "text", range(100, 123), 1, logits=logits)])
+    for _ in range(2):
+        assert request_of(ask).body[10] == logits
+        ask = it.send(reply(ask))
+    assert request_of(ask).body[10] == logits
+
+
 def test_an_evaluation_waits_for_the_end_of_its_run() -> None:
     it, ask = talk([Evaluation("e", "text", range(8), 1, max_windows=1)])
     wait = it.send(reply(ask))

@@ -322,6 +322,56 @@ def test_any_samples_come_back_whatever_their_zeros(tmp_path):
     assert max(len(f.body) + 28 for f in got) == 536
 
 
+LOGITS = r"""
+int main(void) {
+    static float logits[1000];
+    start(32);
+    while (fread(logits, sizeof(float), 1000, stdin) == 1000) {}
+    ep_logits(&e, 1, 2, logits, 3);
+    ep_run_begin(&e);
+    ep_pass_begin(&e); counter += 10; ep_pass_end(&e, EP_SCORE, 0, 0, 0);
+    counter += 5;
+    ep_logits(&e, 7, EP_NO_WINDOW, logits, 1000);
+    ep_logits(&e, 65535, 3, logits, 240);
+    ep_logits(&e, 9, 3, logits, 0);
+    ep_pass_begin(&e); counter += 10; ep_pass_end(&e, EP_SCORE, 1, 0, 0);
+    fail = 1;
+    ep_logits(&e, 10, 3, logits, 241);
+    fail = 0;
+    ep_run_end(&e, EP_OK, 1, 0);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("compiler", "flags"),
+    [("gcc", ()), ("gcc", ("-DEP_CRC_BITWISE", "-DEP_RECORD_BYTES=128")), ("g++", ())],
+    ids=str,
+)
+def test_logits_are_read_back_to_the_last_bit(tmp_path, compiler, flags):
+    chance = random.Random(4)
+    patterns = [chance.getrandbits(32) for _ in range(990)] + [0, 1, 0x80000000, 0x7F800000, 0x7FC00001, 0, 0, 0, 0, 0]
+    said = struct.pack("<1000I", *patterns)
+    flags = (*flags, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    got = frames(run(compiled(tmp_path, LOGITS, *flags, compiler=compiler), said))
+    alone, *rest = [f for f in got if f.type == Type.LOGITS]
+    assert (alone.run, alone.n, wire.LOGITS.unpack_from(alone.body)) == (0, 3, (1, 2, 0))
+    assert [(f.n, *wire.LOGITS.unpack_from(f.body)) for f in rest] == [
+        (240, 7, 0xFFFF, 0), (240, 7, 0xFFFF, 240), (240, 7, 0xFFFF, 480), (240, 7, 0xFFFF, 720), (40, 7, 0xFFFF, 960),
+        (240, 65535, 3, 0),
+    ]  # fmt: skip
+    assert b"".join(f.body[8:] for f in rest[:5]) == said
+    assert {(f.run, f.t0, f.dt) for f in rest} == {(1, 15, 0)}
+    assert max(len(f.body) + 28 for f in got) <= 1000
+    # They do not push token records out, and what could not be written is counted and leaves a gap.
+    assert [f.n for f in got if f.type == Type.TOKENS] == [2]
+    totals = wire.decode_run_end(got[-1].body)
+    assert (totals["passes"], totals["dropped"]) == (2, 241)
+    assert [f.seq for f in got] == [*range(8), 10, 11]
+    assert totals["frames"] == len([f for f in got if f.run]) - 1 + 2
+
+
 CONTEXTS = r"""
 static const char *not_constant = "tiny";
 EP_CONTEXT(mine, put, now, "board", "mine", "model", not_constant, "kind", "generate");
@@ -391,7 +441,7 @@ int main(void) {
             ep_answer(&e, &rx, EP_DONE, r.sampler ? "temperature" : "greedy");
         } else if (request.type == EP_CMD_SCORE && ep_parse_score(&request, &s)) {
             for (size_t i = 0; i < s.n_tokens; i++) sum += ep_score_id(&s, i);
-            counter = sum;
+            counter = sum + s.flags;
             ep_answer(&e, &rx, EP_DONE, "score");
         } else if (request.type == EP_CMD_HELLO) {
             ep_hello(&e, request.id);
@@ -420,7 +470,7 @@ def test_requests_are_understood(listener):
         wire.run_request(1, "a prompt", 5, label="l", seed=3)
         + b"noise that is no frame"
         + wire.score_request(2, 0, 1, ids, 0, label="xx")
-        + wire.score_request(3, 0, 1, [70000, 1], 0, label="")
+        + wire.score_request(3, 0, 1, [70000, 1], 0, label="", logits=True)
         + wire.hello_request(4)
         + wire.run_request(5, "x" * 654, 5, label="12345")  # 24 + 12 + 5 + 654 + 4 = 699
         + wire.run_request(6, "x" * 656, 5, label="12345")  # one too many
@@ -428,7 +478,7 @@ def test_requests_are_understood(listener):
     )
     got = run(listener, data)
     assert answers(got) == [(1, 0, "greedy"), (2, 0, "score"), (3, 0, "score"), (5, 0, "greedy"), (7, 2, "no")]
-    assert frames(got)[1].t0 == sum(ids)
+    assert [f.t0 for f in frames(got)[1:3]] == [sum(ids), 70001 + 1]  # and the flag
     assert [f.type for f in frames(got)][3] == Type.HELLO
 
 

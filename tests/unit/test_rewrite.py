@@ -47,6 +47,8 @@ def sent(boot: int = 7, model: str = "toy", n: int = 4) -> bytes:
         board.tokens(4, 7, 1)
         board.memory(5, 1, 2, 3, 4)
         board.event(6, 1, i)
+        board.logits(6, 0, [0.5, 1.25 * i])
+        board.logits(6, 2, [-1e30] * i)
         parts.append(b"\xff\x01 damage")
         board.end(0, 4, 8)
         board.seq += i % 2

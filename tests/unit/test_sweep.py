@@ -54,6 +54,11 @@ def test_a_plan_is_read_relative_to_itself(tmp_path):
     )
 
 
+def test_a_plan_may_ask_for_logits(tmp_path):
+    assert not sweep.load_plan(written(tmp_path)).logits
+    assert sweep.load_plan(written(tmp_path, GOOD.replace("windows = 2", "windows = 2\nlogits = true"))).logits
+
+
 def test_prompts_of_a_file_and_of_the_plan(tmp_path):
     (tmp_path / "p.toml").write_text('[[prompt]]\nid = "b"\ntext = "Twice"\n', encoding="utf-8")
     plan = sweep.load_plan(written(tmp_path, 'prompts = "p.toml"\n' + GOOD))
@@ -82,6 +87,8 @@ def test_the_plans_that_come_with_edgeprof_are_good_ones():
         ("n_generate = 3", 'n_generate = "many"', "wrong type"),
         ("n_generate = 3", "n_generate = [3]", "wrong type"),
         ("windows = 2", 'probe = "all"', "wrong type"),
+        ("windows = 2", "logits = 1", "wrong type: logits is true or false, not 1"),
+        ("windows = 2", "probe = 4\nlogits = true", "asks for the logits of a probe"),
         ("n_generate = 3", 'keep_wire = "non"', "no value of keep_wire 'non'. Did you mean 'none'"),
         ('boards = ["wasm"]\n', "", "is not complete: it has no 'boards'"),
         ('quants = ["F16", "Q4_0"]\n', "", "is not complete: it has no 'quants'"),
@@ -150,6 +157,7 @@ def test_a_cell_is_another_one_if_what_it_measures_changes(models, tmp_path):
     ]
     text.write_text("two", encoding="utf-8")
     seen += [keys(plan(eval_file=text)), keys(plan(eval_file=text, eval_windows=2))]
+    seen += [keys(plan(eval_file=text, logits=True))]
     models[0][0].write_bytes(b"another model")
     changed = keys(plan())
     assert len(changed & seen[0]) == 30

@@ -30,6 +30,9 @@ def frames(draw: st.DrawFn) -> wire.Frame:
     if type_ == wire.Type.POWER:
         n %= wire.POWER_SAMPLES + 1
         body = (body + b"\1\2\3\0" * 200)[: 8 + 2 * n]
+    if type_ == wire.Type.LOGITS:
+        body = (body + bytes(8))[: 8 + 4 * ((max(len(body), 8) - 8) // 4)]
+        n = (len(body) - 8) // 4
     return wire.Frame(type_, draw(U16), draw(U16), n, draw(U32), draw(U64), draw(U32), body)
 
 
@@ -176,6 +179,16 @@ def test_a_power_frame_holds_its_samples_and_at_most_250(n: int, size: int, good
     assert piece.kind is (wire.Kind.FRAME if good else wire.Kind.DAMAGE)
 
 
+@pytest.mark.parametrize(
+    ("n", "size", "good"),
+    [(0, 8, True), (240, 968, True), (1014, 4064, True), (1, 8, False), (0, 7, False), (1, 11, False), (1, 13, False),
+     (65535, 8, False)],
+)  # fmt: skip
+def test_a_logits_frame_holds_as_many_as_it_says(n: int, size: int, good: bool) -> None:
+    (piece,) = split(wire.encode_frame(wire.Type.LOGITS, b"\1\2" * (size // 2) + b"\3" * (size % 2), n=n))
+    assert piece.kind is (wire.Kind.FRAME if good else wire.Kind.DAMAGE)
+
+
 def test_what_a_power_frame_says_before_its_samples() -> None:
     body = struct.pack("<IHBB", 610_000, 3300, 2, 0)
     assert body == b"\xd0\x4e\x09\x00\xe4\x0c\x02\x00"
@@ -266,6 +279,9 @@ def test_requests() -> None:
     frame = split(wire.score_request(2, 1, 3, [1, 2, 300], 1, label="e"))[0].frame
     assert frame is not None
     assert frame.body == struct.pack("<HHHHBB2x", 1, 3, 3, 1, 1, 2) + b"e" + struct.pack("<HHH", 1, 2, 300)
+    asked = split(wire.score_request(2, 1, 3, [1, 2, 300], 1, label="e", logits=True))[0].frame
+    assert asked is not None
+    assert asked.body == frame.body[:10] + b"\1" + frame.body[11:]  # what was padding in edgeprof 0.1
     frame = split(wire.score_request(2, 1, 3, [1, 70000], 1, label="e"))[0].frame
     assert frame is not None
     assert frame.body.endswith(struct.pack("<II", 1, 70000))

@@ -20,6 +20,8 @@ enum {
     APP_STAGE_PASSES = 8 /* passes whose stages are kept, to be sent in one frame */
 };
 
+#define APP_STACK_FULL "the stack is full, and what lies beyond it may be overwritten"
+
 typedef struct app_run {
     const char *kind; /* "generate", "score"; NULL: no run */
     uint8_t label[255];
@@ -27,7 +29,7 @@ typedef struct app_run {
     uint32_t n_prompt, n_generate, seed, n_windows, next_window;
     uint32_t generated;
     float temperature;
-    int stop; /* the host said so */
+    uint8_t stop; /* EP_OK: go on; else the status that the run is to end with */
 } app_run;
 
 typedef struct app {

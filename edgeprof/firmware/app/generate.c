@@ -64,7 +64,7 @@ static void loop(void) {
     }
     flush_stages();
     app_sample_memory(position);
-    app_end_run(a->run.stop ? EP_ABORTED : EP_OK);
+    app_end_run(a->run.stop);
 }
 
 void app_generate(const ep_request *request) {

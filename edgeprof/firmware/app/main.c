@@ -27,7 +27,7 @@ void app_start_run(const char *kind, const uint8_t *label, size_t label_len) {
     for (size_t i = 0; i < label_len; i++) run->label[i] = label[i];
     run->n_prompt = run->n_generate = run->seed = run->n_windows = run->next_window = run->generated = 0;
     run->temperature = 0;
-    run->stop = 0;
+    run->stop = EP_OK;
 }
 
 void app_end_run(uint8_t status) {
@@ -50,11 +50,21 @@ int app_refuse(const char *kind, const uint8_t *label, size_t label_len) {
     return 1;
 }
 
+/* Whatever ran over the end of the stack wrote to what is not its own: no number of this board can be trusted from here
+ * on, so its runs end. */
+static void stack_is_full(void) {
+    static const char line[] = "edgeprof: " APP_STACK_FULL "\r\n";
+    the_app.run.stop = EP_ERROR;
+    the_app.port->write(line, sizeof line - 1);
+}
+
 void app_sample_memory(uint32_t positions) {
     const app_port *port = the_app.port;
+    uint32_t stack = port->stack_peak ? port->stack_peak() : EP_NOT_KNOWN;
     uint32_t heap = the_app.ram_needed - port->static_bytes - port->stack_bytes;
     uint32_t kv = (uint32_t)(the_app.s.kv_bytes / the_app.n_ctx * positions);
-    ep_memory(&the_app.e, heap, heap, port->stack_peak ? port->stack_peak() : EP_NOT_KNOWN, kv);
+    ep_memory(&the_app.e, heap, heap, stack, kv);
+    if (stack >= port->stack_bytes && stack != EP_NOT_KNOWN) stack_is_full();
 }
 
 /* ---- commands ---- */
@@ -88,7 +98,7 @@ static void obey_in_run(const ep_request *request) {
     if (request->type == EP_CMD_HELLO) {
         ep_hello(&a->e, request->id);
     } else if (request->type == EP_CMD_STOP) {
-        a->run.stop = 1;
+        a->run.stop = EP_ABORTED;
         uint16_t running = a->rx.pending; /* a window that waits for its answer keeps waiting */
         a->rx.pending = request->id;
         ep_answer(&a->e, &a->rx, EP_DONE, "");

@@ -1,6 +1,13 @@
 /* SCORE: how likely is a given text? One run is one text, in windows that each come with a request of their own. */
 #include "app.h"
 
+/* Behind the pass, so that what sending takes is in no pass; and not inlined, so that the code of a pass stays what it is
+ * without it, to the last tick. */
+static __attribute__((noinline)) void send_logits(const ep_score_request *r, const ep_pass *p) {
+    app *a = &the_app;
+    if (r->flags & EP_WITH_LOGITS && p->flags & EP_SCORED) ep_logits(&a->e, p->position, p->window, a->s.logits, a->m.vocab);
+}
+
 static void score_window(const ep_score_request *r, uint32_t n_tokens) {
     app *a = &the_app;
     const uint32_t *tokens = a->s.tokens; /* a copy: the receive buffer is open to commands between the passes */
@@ -18,6 +25,7 @@ static void score_window(const ep_score_request *r, uint32_t n_tokens) {
         p.top1 = top_1(a->s.logits, a->m.vocab);
         p.nll = nll_of(a->s.logits, a->m.vocab, p.top1, p.next);
         ep_pass_end_at(&a->e, done, &p);
+        send_logits(r, &p);
         app_poll();
     }
 }
@@ -58,7 +66,8 @@ void app_score(const ep_request *request) {
     a->run.next_window = r.window + 1u;
     if (a->run.stop || a->run.next_window == r.n_windows) {
         app_sample_memory(n_tokens - 1);
-        app_end_run(a->run.stop ? EP_ABORTED : EP_OK);
+        app_end_run(a->run.stop);
     }
-    ep_answer(&a->e, &a->rx, a->run.stop ? EP_FAILED : EP_DONE, a->run.stop ? "stopped" : "");
+    const char *why = a->run.stop == EP_OK ? "" : a->run.stop == EP_ERROR ? APP_STACK_FULL : "stopped";
+    ep_answer(&a->e, &a->rx, a->run.stop ? EP_FAILED : EP_DONE, why);
 }

@@ -48,7 +48,7 @@ enum { EP_WIRE_VERSION = 1, EP_HEADER_BYTES = 24, EP_CRC_BYTES = 4 };
 /* frame types */
 enum {
     EP_HELLO = 0x01, EP_RUN_BEGIN = 0x02, EP_RUN_END = 0x03, EP_TOKENS = 0x10, EP_STAGES = 0x11, EP_MEMORY = 0x12,
-    EP_POWER = 0x13, EP_EVENT = 0x14, EP_HEARTBEAT = 0x20, EP_REPLY = 0x21,
+    EP_POWER = 0x13, EP_EVENT = 0x14, EP_LOGITS = 0x15, EP_HEARTBEAT = 0x20, EP_REPLY = 0x21,
     EP_CMD_HELLO = 0x81, EP_CMD_RUN = 0x82, EP_CMD_SCORE = 0x83, EP_CMD_STOP = 0x84
 };
 enum { EP_OK = 0, EP_ABORTED = 1, EP_DOES_NOT_FIT = 2, EP_ERROR = 3 };                        /* RUN_END status */
@@ -60,6 +60,8 @@ enum { EP_DONE = 0, EP_UNKNOWN = 1, EP_BAD_ARGUMENT = 2, EP_BUSY = 3, EP_NO_ROOM
 #define EP_NO_WINDOW 0xffffu
 #define EP_NOT_KNOWN 0xffffffffu
 enum { EP_POWER_SAMPLES = 250, EP_NO_VOLTAGE = 0xffff };
+enum { EP_LOGITS_FRAME = 240 };                                                              /* the most in one frame */
+enum { EP_WITH_LOGITS = 1 };                                                                 /* SCORE flags */
 
 typedef struct ep ep;
 
@@ -131,6 +133,11 @@ void ep_event(ep *e, uint8_t kind, uint8_t id);
  * an interrupt, for it writes as all calls here do; let the interrupt set a flag. 300 bytes of stack. */
 void ep_power_block(ep *e, const ep_power *stream, uint64_t t0, const uint16_t *counts, size_t n);
 
+/* All logits of one position, from where they lie: as many frames as the vocabulary takes, 240 in each, so that the host can
+ * hold one quantization's distribution against another's. Call it behind ep_pass_end(), so that sending them is in no pass.
+ * The host leaves out a position of which a frame is missing. 300 bytes of stack. */
+void ep_logits(ep *e, uint16_t position, uint16_t window, const float *logits, size_t n);
+
 /* Only inside of describe(): a pair that does not fit is left out. Text is bytes with a length or a C string. */
 void ep_kv(ep *e, const char *key, const void *value, size_t n);
 void ep_kv_text(ep *e, const char *key, const char *value);
@@ -173,7 +180,7 @@ typedef struct ep_run_request {
 
 typedef struct ep_score_request {
     uint16_t window, n_windows, n_tokens, first_scored;
-    uint8_t id_bytes;
+    uint8_t id_bytes, flags; /* flags: EP_WITH_LOGITS */
     const uint8_t *label, *ids;
     size_t label_len;
 } ep_score_request;
@@ -536,7 +543,7 @@ void ep_event(ep *e, uint8_t kind, uint8_t id) {
     ep__put16(p + 6, 0);
 }
 
-/* ---- power ---- */
+/* ---- power and logits: what is sent from where it lies ---- */
 
 enum { EP__CHUNK = 256 }; /* a COBS block of 255 bytes, and one byte more */
 
@@ -548,7 +555,7 @@ typedef struct ep__stream {
     uint8_t bytes[EP__CHUNK + 1]; /* the first frame byte is no part of a block */
 } ep__stream;
 
-/* With flip 1 the bytes of each pair change places. The same steps for a zero as for any byte, as in ep__write_cobs. */
+/* With flip 1 the bytes of each pair change places, with flip 3 those of each four are turned round. The same steps for a zero as for any byte, as in ep__write_cobs. */
 static void ep__stream_bytes(const ep *e, ep__stream *s, const uint8_t *p, size_t n, size_t flip) {
     uint8_t *out = s->bytes;
     uint32_t crc = s->crc;
@@ -576,23 +583,20 @@ static void ep__stream_bytes(const ep *e, ep__stream *s, const uint8_t *p, size_
     s->len = (uint16_t)len;
 }
 
-static void ep__send_power(ep *e, const ep_power *stream, uint64_t t0, const uint16_t *counts, uint16_t n) {
+/* A frame of eight bytes and n values of some width, each with the low byte first. */
+static void ep__send_stream(ep *e, uint8_t *head, uint8_t type, uint16_t n, uint64_t t0, uint32_t dt, const void *values, size_t width) {
     ep__stream s;
-    uint8_t head[EP_HEADER_BYTES + 8], crc[EP_CRC_BYTES];
+    uint8_t crc[EP_CRC_BYTES];
     const uint16_t one = 1;
-    size_t flip = *(const uint8_t *)&one == 0; /* a core that stores the high byte first */
-    int of_run = ep__header(e, head, EP_POWER, n, t0, stream->dt);
-    ep__put32(head + 24, stream->unit_na);
-    ep__put16(head + 28, stream->voltage_mv);
-    head[30] = stream->meter;
-    head[31] = 0;
+    size_t flip = *(const uint8_t *)&one == 0 ? width - 1 : 0; /* a core that stores the high byte first */
+    int of_run = ep__header(e, head, type, n, t0, dt);
     s.crc = 0xffffffffu;
     s.at = 1;
     s.len = 2;
     s.lost = 0;
     s.bytes[0] = 0;
-    ep__stream_bytes(e, &s, head, sizeof head, 0);
-    ep__stream_bytes(e, &s, (const uint8_t *)counts, 2 * (size_t)n, flip);
+    ep__stream_bytes(e, &s, head, EP_HEADER_BYTES + 8, 0);
+    ep__stream_bytes(e, &s, (const uint8_t *)values, width * n, flip);
     ep__put32(crc, ~s.crc);
     ep__stream_bytes(e, &s, crc, sizeof crc, 0);
     s.bytes[s.at] = (uint8_t)(s.len - s.at);
@@ -604,13 +608,31 @@ static void ep__send_power(ep *e, const ep_power *stream, uint64_t t0, const uin
 }
 
 void ep_power_block(ep *e, const ep_power *stream, uint64_t t0, const uint16_t *counts, size_t n) {
+    uint8_t head[EP_HEADER_BYTES + 8];
     ep_now(e);
+    ep__put32(head + 24, stream->unit_na);
+    ep__put16(head + 28, stream->voltage_mv);
+    head[30] = stream->meter;
+    head[31] = 0;
     while (n) {
         uint16_t some = n < EP_POWER_SAMPLES ? (uint16_t)n : (uint16_t)EP_POWER_SAMPLES;
-        ep__send_power(e, stream, t0, counts, some);
+        ep__send_stream(e, head, EP_POWER, some, t0, stream->dt, counts, 2);
         t0 += (uint64_t)stream->dt * some;
         counts += some;
         n -= some;
+    }
+    ep__keep_up(e);
+}
+
+void ep_logits(ep *e, uint16_t position, uint16_t window, const float *logits, size_t n) {
+    uint8_t head[EP_HEADER_BYTES + 8];
+    ep__put16(head + 24, position);
+    ep__put16(head + 26, window);
+    for (size_t first = 0; first < n;) {
+        uint16_t some = n - first < EP_LOGITS_FRAME ? (uint16_t)(n - first) : (uint16_t)EP_LOGITS_FRAME;
+        ep__put32(head + 28, (uint32_t)first);
+        ep__send_stream(e, head, EP_LOGITS, some, ep_now(e), 0, logits + first, 4);
+        first += some;
     }
     ep__keep_up(e);
 }
@@ -723,6 +745,7 @@ int ep_parse_score(const ep_request *request, ep_score_request *out) {
     out->first_scored = ep__get16(p + 6);
     out->label_len = p[8];
     out->id_bytes = p[9];
+    out->flags = p[10];
     out->label = p + 12;
     out->ids = out->label + out->label_len;
     if (out->id_bytes != 2 && out->id_bytes != 4) return 0;

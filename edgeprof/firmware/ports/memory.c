@@ -13,7 +13,10 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n) {
 }
 
 void *memmove(void *to, const void *from, size_t n) {
-    if ((uintptr_t)to <= (uintptr_t)from) return memcpy(to, from, n);
+    if ((uintptr_t)to <= (uintptr_t)from) {
+        for (size_t i = 0; i < n; i++) ((uint8_t *)to)[i] = ((const uint8_t *)from)[i]; /* not memcpy: they may overlap */
+        return to;
+    }
     while (n--) ((uint8_t *)to)[n] = ((const uint8_t *)from)[n];
     return to;
 }

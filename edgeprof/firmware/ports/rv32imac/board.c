@@ -42,7 +42,7 @@ const board *board_init(void) {
 static uint32_t turns_until_room(void) {
     uint32_t turns = 0, status;
     __asm__ volatile("1: lbu %1, 5(%2)\n andi %1, %1, 32\n addi %0, %0, 1\n beqz %1, 1b"
-                     : "+r"(turns), "=&r"(status) : "r"(UART) : "memory");
+                     : "+&r"(turns), "=&r"(status) : "r"(UART) : "memory");
     return turns - 1;
 }
 
