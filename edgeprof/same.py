@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["differences"]
 
-_IDENTITY = ["board", "model", "quant", "kind", "prompt_id"]
+_IDENTITY = ["board", "kernel_variant", "model", "quant", "kind", "prompt_id"]
+_OF_THE_MOMENT = ("pair", "session")  # tags that name when something was measured
 _ROWS = {"tokens": ["window", "position"], "stages": ["position"], "memory": ["ticks"],
          "logits": ["window", "position", "first_id"]}  # fmt: skip
 
@@ -21,8 +23,8 @@ _ROWS = {"tokens": ["window", "position"], "stages": ["position"], "memory": ["t
 def differences(a: Dataset, b: Dataset, *, subset: bool = False) -> list[str]:
     """Return, in words, where the device columns of two data sets differ; an empty list if nowhere.
 
-    Runs are matched by board, model, quantization, kind and prompt, and by order among those alike; when they were
-    captured, and in which order, does not matter. With ``subset`` it does not count what only ``b`` has.
+    Runs are matched by board, kernels, model, quantization, kind and prompt, and by order among those alike; when they
+    were captured, and in which order, does not matter. With ``subset`` it does not count what only ``b`` has.
     """
     runs_a, runs_b = (_named(d.runs) for d in (a, b))
     found = [f"only in {a.path}: {name}" for name in sorted(set(runs_a.index) - set(runs_b.index))]
@@ -39,7 +41,14 @@ def differences(a: Dataset, b: Dataset, *, subset: bool = False) -> list[str]:
 def _named(runs: pd.DataFrame) -> pd.DataFrame:
     keys = runs[_IDENTITY].fillna("").astype(str)
     count = keys.groupby(_IDENTITY).cumcount().astype(str)
-    return runs.assign(name=keys.agg("/".join, axis=1) + "#" + count).set_index("name")
+    tags = runs["tags"].map(_lasting, na_action="ignore")
+    return runs.assign(name=keys.agg("/".join, axis=1) + "#" + count, tags=tags).set_index("name")
+
+
+def _lasting(tags: str) -> str:
+    """Return the tags without those that name when something was measured."""
+    found = json.loads(tags)
+    return json.dumps({k: v for k, v in found.items() if k not in _OF_THE_MOMENT}, sort_keys=True)
 
 
 def _rows(dataset: Dataset, table: str, runs: pd.DataFrame, order: list[str]) -> pd.DataFrame:

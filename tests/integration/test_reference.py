@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import edgeprof
-from edgeprof import resources
+from edgeprof import boards, resources
 from edgeprof.care import verify
 from edgeprof.errors import DeviceError, UsageError
+from edgeprof.paired_sweep import run_paired_sweep
 from edgeprof.reference_data import build_reference, reference_plans
 from edgeprof.same import differences
 from edgeprof.sweep import load_plan, run_sweep
@@ -28,6 +29,25 @@ def test_what_the_demo_captures_is_in_the_reference(tmp_path, committed):
     again = edgeprof.open(tmp_path)
     assert len(again.runs) == 24 and len(again.tokens) > 24_000
     assert differences(again, committed, subset=True) == []
+
+
+@pytest.mark.slow
+def test_the_logits_are_captured_again(tmp_path):
+    run_sweep(load_plan(resources.path("data/reference/logits/plan.toml")), tmp_path)
+    assert verify(tmp_path) == verify(edgeprof.reference("logits")) == []
+    again, stored = edgeprof.open(tmp_path), edgeprof.open(edgeprof.reference("logits"))
+    assert len(again.table("logits")) == len(stored.table("logits")) > 300
+    assert differences(again, stored) == []
+
+
+@pytest.mark.slow
+def test_what_the_gate_shows_is_captured_again(tmp_path):
+    if why := boards.why_not("stm32f405"):
+        pytest.skip(f"needs {why}")
+    folder = resources.path("data/reference/gate")
+    run_paired_sweep(load_plan(folder / "candidate.toml"), str(folder / "base.toml"), tmp_path)
+    assert verify(tmp_path) == verify(folder) == []
+    assert differences(edgeprof.open(tmp_path), edgeprof.open(folder)) == []
 
 
 def test_the_reference_is_whole(committed):
