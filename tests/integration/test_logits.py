@@ -218,8 +218,8 @@ def test_asking_for_them_takes_a_text(data, capsys):
 
 
 def test_the_reference_logits_are_those_that_are_captured_now(tmp_path):
-    """One of the quantizations; `edgeprof sweep data/reference/logits/plan.toml` makes all of them."""
-    folder = resources.path("data/reference/logits")
+    """One of the quantizations; `edgeprof sweep data/samples/logits/plan.toml` makes all of them."""
+    folder = resources.path("data/samples/logits")
     assert verify(folder) == []
     plan = load_plan(folder / "plan.toml")
     (model, quants, keep) = plan.models[0]

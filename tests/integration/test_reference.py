@@ -33,9 +33,9 @@ def test_what_the_demo_captures_is_in_the_reference(tmp_path, committed):
 
 @pytest.mark.slow
 def test_the_logits_are_captured_again(tmp_path):
-    run_sweep(load_plan(resources.path("data/reference/logits/plan.toml")), tmp_path)
-    assert verify(tmp_path) == verify(edgeprof.reference("logits")) == []
-    again, stored = edgeprof.open(tmp_path), edgeprof.open(edgeprof.reference("logits"))
+    run_sweep(load_plan(resources.path("data/samples/logits/plan.toml")), tmp_path)
+    assert verify(tmp_path) == verify(resources.path("data/samples/logits")) == []
+    again, stored = edgeprof.open(tmp_path), edgeprof.open(resources.path("data/samples/logits"))
     assert len(again.table("logits")) == len(stored.table("logits")) > 300
     assert differences(again, stored) == []
 
