@@ -81,8 +81,8 @@ def reference(part: str = "") -> str:
     Parameters
     ----------
     part
-        ``gate``: a firmware built with SIMD kernels and without, measured in pairs. ``sizes``: models of other sizes, on
-        which :func:`predict` is calibrated.
+        ``gate``: a firmware built with SIMD kernels and without, measured in pairs. ``sizes``: models of other sizes,
+        on which :func:`predict` is calibrated.
 
     Raises
     ------

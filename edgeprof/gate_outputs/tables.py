@@ -20,7 +20,7 @@ def checks_table(result: GateResult, *, everything: bool = False) -> pd.DataFram
 
 
 def checks_for_plot(result: GateResult) -> pd.DataFrame:
-    """Return every judged check of a size or cost as a change, by metric; ``smallest`` is its limit.
+    """Return every check of a size, cost or quality that changed at all, by metric; ``smallest`` is its limit.
 
     What passed is ``same`` or ``better``, or ``worse`` below the limit, which the word says.
     """
@@ -30,6 +30,8 @@ def checks_for_plot(result: GateResult) -> pd.DataFrame:
         if change is None or check.metric in (FITS, EVERYTHING) or check.outcome == "skipped":
             continue
         v = change.verdict
+        if v.certain and v.change == 0:
+            continue
         rows.append(
             {
                 "label": cell_text(check.cell),
@@ -44,7 +46,9 @@ def checks_for_plot(result: GateResult) -> pd.DataFrame:
             }
         )
     columns = ["label", "group", "change", "low", "high", "word", "certain", "reason", "smallest"]
-    return pd.DataFrame(rows, columns=columns).sort_values("group", kind="stable").reset_index(drop=True)
+    shown = pd.DataFrame(rows, columns=columns)
+    order = {group: at for at, group in enumerate(dict.fromkeys(shown["group"]))}
+    return shown.sort_values("group", key=lambda g: g.map(order), kind="stable").reset_index(drop=True)
 
 
 def _word(outcome: str, word: str, change: float) -> str:

@@ -14,7 +14,7 @@ import pytest
 from edgeprof import report
 
 NOTEBOOKS = report.list_notebooks()
-MAX_BYTES = 600_000
+MAX_BYTES = 800_000
 LOGIC = (
     ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.IfExp, ast.Lambda, ast.Try,
     ast.With, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Match, ast.Global,
