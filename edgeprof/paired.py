@@ -224,7 +224,7 @@ def tick_fraction(unit: str, value: float, *, hz: float) -> float:
     elif unit == "ms":
         ticks = value * hz / 1000
     elif unit.endswith("/s"):
-        ticks = hz / value
+        ticks = hz / value if value > 0 else 0.0
     else:
         return 0.0
     return 1 / ticks if ticks > 0 and math.isfinite(ticks) else 0.0

@@ -15,6 +15,7 @@ from edgeprof.changes import MISSING, Side, judge_change, judge_changes
 from edgeprof.errors import NotComparableError, UsageError
 from edgeprof.metrics import METRICS
 from edgeprof.noise_floor import Noise
+from edgeprof.paired import tick_fraction
 
 DECODE = "decode_ticks_per_token"
 
@@ -143,6 +144,41 @@ def test_sessions_that_are_known_widen_the_interval_of_a_stored_baseline(deviati
     change = judge_change(DECODE, base, side(noisy(2, 30, 11_000, 0.01), session="t", name="c"), noise=noise)
     assert (change.method, change.verdict.word) == ("two sessions", word)
     assert "Two groups, not pairs" in change.verdict.reason and "6 sessions" in change.verdict.reason
+
+
+def test_captures_of_which_no_session_is_known_are_apart():
+    base, candidate = (side(noisy(i, 30, 10_000, 0.01), session=None, name="bc"[i]) for i in range(2))
+    for group in (base, candidate):
+        group.runs["session"] = None
+    assert "measured apart" in judge_change(DECODE, base, candidate).verdict.reason
+
+
+def test_a_capture_is_one_number_however_many_prompts_it_has():
+    prompts = ("p", "q", "r")
+    base = side(noisy(1, 12, 1000, 0.005), prompts=prompts, session="s")
+    change = judge_change(DECODE, base, side(noisy(2, 12, 1000, 0.005), prompts=prompts, session="s", name="c"))
+    assert (change.method, change.n_base, change.n_candidate) == ("two groups", 12, 12)
+
+
+def test_captures_that_lack_a_prompt_are_not_cheaper_for_it():
+    base = side(noisy(1, 20, 1000, 0.005), prompts=("p", "q"), session="s")
+    candidate = side(noisy(2, 20, 1000, 0.005), prompts=("p", "q"), session="s", name="c")
+    lost = candidate.runs["run_id"].str.endswith("2") & (
+        candidate.runs.index > 20
+    )  # the dearer prompt, half of the time
+    candidate = Side(
+        candidate.runs[~lost], candidate.tokens[~candidate.tokens["run_id"].isin(candidate.runs["run_id"][lost])]
+    )
+    assert judge_change(DECODE, base, candidate).verdict.word == "same"
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "fraction"),
+    [("tick/token", 200, 1 / 200), ("tick", 50, 1 / 50), ("ms", 2, 1 / 2000), ("token/s", 50, 50 / 1e6), ("", 3, 0),
+     ("token/s", 0, 0), ("tick", 0, 0)],
+)  # fmt: skip
+def test_a_tick_as_a_fraction(unit, value, fraction):
+    assert tick_fraction(unit, value, hz=1e6) == pytest.approx(fraction)
 
 
 def test_two_groups_of_other_prompts_use_those_that_both_have():
@@ -288,6 +324,9 @@ def test_unlike_sides_are_refused_with_every_reason():
     assert "other numbers of tokens (n_prompt 3 and 4)" in str(error.value)
     assert "--allow-unlike clock --allow-unlike tokens" in str(error.value)
     assert judge_change("model_bytes", base, candidate, allow=("clock", "tokens")).verdict.word == "same"
+    with pytest.raises(NotComparableError, match="count different things") as error:
+        judge_change("model_bytes", base, candidate, allow=("tokens",))
+    assert "numbers of tokens" not in str(error.value)
 
 
 def test_a_negative_value_is_not_judged():

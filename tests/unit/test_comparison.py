@@ -321,6 +321,28 @@ def test_all_pairs():
     assert "+300 %" in repr(result) and Tags(result._repr_html_()).tags.count("table") == 2
 
 
+def test_all_pairs_stay_within_a_board():
+    ds = of(*(group(q, [20] * 9, board=b) for b in ("x", "y") for q in ("F16", "Q8_0")))
+    result = compare(ds, all_pairs=True, metrics=["decode_ticks_per_token"])
+    assert result.changes[["base", "candidate"]].agg(" against ".join, axis=1).tolist() == [
+        "x · F16 against x · Q8_0", "y · F16 against y · Q8_0"
+    ]  # fmt: skip
+
+
+def test_what_could_not_be_judged_says_so():
+    again = group("F16", [40] * 9, capture="again")
+    result = compare(of(group("F16", [20] * 9), again, group("Q8_0", [30] * 9)), metrics=["decode_ticks_per_token"])
+    assert result.formatted_changes()["verdict"].tolist() == ["not judged"]
+
+
+@pytest.mark.parametrize("columns", [{"kind": "llama-bench"}, {"clock": "host", "boot": None}])
+def test_what_was_imported_or_printed_is_no_run_of_a_device(columns):
+    said = group("Q4_0", [20] * 9, **columns)
+    assert rows(compare(of(group("F16", [20] * 9), group("Q8_0", [10] * 9), said))).keys() == {"F16", "Q8_0"}
+    with pytest.raises(NotComparableError, match="no finished run"):
+        compare(of(said))
+
+
 def test_boards_of_one_clock_are_compared_when_asked():
     ds = of(group("F16", [20] * 9, board="x"), group("F16", [30] * 9, board="y"))
     result = compare(ds, by="board", baseline="x", allow=["emulator"])
@@ -440,6 +462,8 @@ def test_one_run_on_a_noisy_clock_is_not_enough(clock):
 def test_lost_frames_are_said():
     result = compare(of(group("F16", [20] * 9, frames_lost=3), group("Q8_0", [20] * 9)))
     assert "3 frames of these runs were sent and did not arrive" in repr(result)
+    more = of(group("F16", [20] * 9, frames_lost=3), group("F16", [20] * 9, frames_lost=2, capture="b"))
+    assert rows(compare(more))["F16"]["frames_lost"] == 5
     assert "did not arrive" not in repr(compare(of(group("F16", [20] * 9))))
 
 
