@@ -10,35 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from edgeprof.alike import refuse_unlike
 from edgeprof.bootstrap import LEAST_BLOCKS, block_bootstrap_nll
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
-from edgeprof.intervals import gate_interval, welch_interval
-from edgeprof.metrics import EXACT_CLOCKS, METRICS, measure_runs
+from edgeprof.metrics import METRICS
 from edgeprof.noise_floor import Noise
-from edgeprof.paired import Units, common_passes, in_units, nll_differences, tick_fraction
-from edgeprof.run_values import DECODE_MEDIAN, run_values
-from edgeprof.stability import Finding, advise, unpaired
-from edgeprof.verdicts import BLOCKS, Verdict, Word, alpha_of_looks, judge, judge_exact
+from edgeprof.noisy_changes import judge_noisy
+from edgeprof.paired import nll_differences
+from edgeprof.sides import Cut, Side, Sides, cut_to_common, only_one, several
+from edgeprof.stability import Finding
+from edgeprof.verdicts import BLOCKS, Method, Verdict, Word, alpha_of_looks, judge, judge_exact
 
 __all__ = [
-    "FITS",
-    "SMALLEST_EFFECT",
-    "SMALLEST_EFFECTS",
-    "Change",
-    "Method",
-    "Side",
-    "judge_change",
-    "judge_changes",
+    "FITS", "MISSING", "QUALITY", "SMALLEST_EFFECT", "SMALLEST_EFFECTS", "Change", "Method", "Side", "judge_changes",
     "unjudged",
-]
+]  # fmt: skip
 
 FITS = "fits"
 SMALLEST_EFFECTS = {"perplexity": 0.01, "nll_mean": 0.01}
@@ -46,27 +37,10 @@ SMALLEST_EFFECTS = {"perplexity": 0.01, "nll_mean": 0.01}
 SMALLEST_EFFECT = 0.02
 MISSING = "It needs "
 """How the reason begins where a side has no value: nothing is wrong, it was not measured."""
-_QUALITY = ("perplexity", "nll_mean")
+QUALITY = ("perplexity", "nll_mean")
 _DECODE = "decode_ticks_per_token"
-_IDENTITY = ("quant", "model", "model_sha256", "firmware", "firmware_sha256", "kernel_variant", "compiler", "n_ctx")
-_LEAST_TICKS = 2  # an effect of fewer ticks is the clock's
-_WEAKER = (
-    "Two groups, not pairs: what differs between their sessions (temperature, supply) is part of the difference, and "
-    "its size in {sessions} sessions widens the interval. Pairs would settle smaller changes with fewer runs."
-)
-
-Method = Literal["exact", "pairs", "two groups", "two sessions", "blocks of the text", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A group of runs, rows of tables ``runs`` and ``tokens``.
-
-    Where the runs have columns ``pair`` and ``session``, those say what was measured side by side.
-    """
-
-    runs: pd.DataFrame
-    tokens: pd.DataFrame
+_MODEL = ("quant", "model", "model_sha256")
+_IDENTITY = (*_MODEL, "firmware", "firmware_sha256", "kernel_variant", "compiler", "n_ctx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +65,9 @@ class Change:
     smallest
         The smallest effect that mattered, as a fraction: what was asked for, or the board's noise floor or the
         clock's tick where that is larger.
+    compared
+        The share of what either side had that both have, 0 to 1: of decode passes, of quality scored tokens; NaN where
+        it is not made of these.
     """
 
     metric: str
@@ -104,21 +81,14 @@ class Change:
     verdict: Verdict
     findings: tuple[Finding, ...]
     smallest: float
-
-
-def judge_change(
-    metric: str, base: Side, candidate: Side, *, smallest: float | None = None, looks: int = 1,
-    noise: Noise | None = None, allow: Collection[str] = (),
-) -> Change:  # fmt: skip
-    """Return what :func:`judge_changes` says of one metric."""
-    return judge_changes([metric], base, candidate, smallest=smallest, looks=looks, noise=noise, allow=allow)[0]
+    compared: float = math.nan
 
 
 def judge_changes(
     metrics: Sequence[str], base: Side, candidate: Side, *, smallest: float | None = None, looks: int = 1,
     noise: Noise | None = None, allow: Collection[str] = (),
 ) -> list[Change]:  # fmt: skip
-    """Judge what several metrics did between a base and a candidate, both of one board.
+    """Judge what several metrics did between a base and a candidate.
 
     Parameters
     ----------
@@ -131,7 +101,7 @@ def judge_changes(
     looks
         At how many planned moments data that are still growing are judged, one to three.
     noise
-        What is known of the board's noise.
+        What is known of the boards' noise.
     allow
         In what the sides may be unlike (:data:`edgeprof.alike.KINDS`).
 
@@ -154,61 +124,52 @@ def judge_changes(
             raise UsageError(f"{metric} is neither better when lower nor when higher, so that it cannot be judged.")
     alpha = alpha_of_looks(looks)
     refuse_unlike(base.runs, candidate.runs, allow)
-    cut = common_passes(base.runs, base.tokens, candidate.runs, candidate.tokens)
-    judged = _Judged(_Side(base, *cut[:2]), _Side(candidate, *cut[2:]))
-    return [_judge(metric, judged, smallest, alpha, noise) for metric in metrics]
+    sides = cut_to_common(base, candidate)
+    return [_judge(metric, sides, smallest, alpha, noise) for metric in metrics]
 
 
-class _Side:
-    """A side's finished runs, cut to the passes that both have; what they measured is worked out once."""
-
-    def __init__(self, whole: Side, runs: pd.DataFrame, tokens: pd.DataFrame) -> None:
-        self.whole, self.runs, self.tokens = whole, runs, tokens
-
-    @cached_property
-    def _measured(self) -> pd.DataFrame:
-        return measure_runs(self.runs, self.tokens).set_index("run_id")
-
-    def values(self, metric: str) -> pd.Series:
-        """Return one number a run, by ``run_id``."""
-        if metric == DECODE_MEDIAN:
-            return run_values(self.tokens, self.runs, metric)
-        return self._measured[metric]
+def unjudged(
+    metric: str, why: str, base: float = math.nan, candidate: float = math.nan, *, smallest: float = SMALLEST_EFFECT
+) -> Change:
+    """Return what is said of a change that could not be judged."""
+    nothing = Verdict("not enough data", why, math.nan, math.nan, math.nan, math.nan, None)
+    if metric == FITS:
+        return Change(metric, "", "higher", base, candidate, 0, 0, "none", nothing, (), smallest)
+    m = METRICS[metric]
+    return Change(metric, m.unit, m.better, base, candidate, 0, 0, "none", nothing, (), smallest)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    base: _Side
-    candidate: _Side
-
-    @property
-    def clocks(self) -> list[str]:
-        both = pd.concat([self.base.whole.runs["clock"], self.candidate.whole.runs["clock"]])
-        return sorted(map(str, both.dropna().unique()))
-
-
-def _judge(metric: str, sides: _Judged, smallest: float | None, alpha: float, noise: Noise | None) -> Change:
+def _judge(metric: str, sides: Sides, smallest: float | None, alpha: float, noise: Noise | None) -> Change:
     if smallest is None:
         smallest = SMALLEST_EFFECTS.get(metric, SMALLEST_EFFECT)
     try:
         if metric == FITS:
             return _fits(sides, smallest)
-        if metric in _QUALITY:
+        if metric in QUALITY:
             return _quality(metric, sides, smallest, alpha)
-        if len(sides.clocks) > 1 and not _is_of_file(metric):
-            why = f"Clocks that count different things: {', '.join(sides.clocks)}."
-            return unjudged(metric, why, smallest=smallest)
-        if _is_of_file(metric) or set(sides.clocks) <= set(EXACT_CLOCKS):
+        if _is_of_file(metric):
             return _exact(metric, sides, smallest)
-        return _noisy(metric, sides, smallest, alpha, noise)
+        if why := _of_other_ticks(metric, sides):
+            return unjudged(metric, why, smallest=smallest)
+        return _exact(metric, sides, smallest) if sides.exact else _noisy(metric, sides, smallest, alpha, noise)
     except NotComparableError as error:  # of this metric's values; the others may be judged all the same
         return unjudged(metric, str(error), smallest=smallest)
 
 
-def _fits(sides: _Judged, smallest: float) -> Change:
+def _of_other_ticks(metric: str, sides: Sides) -> str:
+    """Return why two clocks give no ratio, or nothing."""
+    if len(sides.clocks) > 1:
+        return f"Clocks that count different things: {', '.join(sides.clocks)}."
+    if METRICS[metric].unit.startswith("tick") and len(sides.rates_hz) > 1:
+        rates = " and ".join(f"{hz:g} Hz" for hz in sides.rates_hz)
+        return f"Ticks of {rates} are no common unit. Judge a metric in ms or tokens a second."
+    return ""
+
+
+def _fits(sides: Sides, smallest: float) -> Change:
     """Judge whether everything fits: a run that the board refused for want of memory is one that does not."""
     counts, values = [], []
-    for side in (sides.base, sides.candidate):
+    for side in sides.each():
         known = side.whole.runs[side.whole.runs["status"].isin(["ok", "does_not_fit"])]
         counts.append(len(known))
         values.append(float((known["status"] == "ok").all()) if len(known) else math.nan)
@@ -223,147 +184,127 @@ def _fits(sides: _Judged, smallest: float) -> Change:
     return Change(FITS, "", "higher", base, candidate, counts[0], counts[1], "exact", verdict, (), smallest)
 
 
-def _quality(metric: str, sides: _Judged, smallest: float, alpha: float) -> Change:
+def _quality(metric: str, sides: Sides, smallest: float, alpha: float) -> Change:
+    for side in sides.each():
+        only_one(side, _MODEL, "A perplexity is of one model")
     found = nll_differences(sides.base.runs, sides.base.tokens, sides.candidate.runs, sides.candidate.tokens)
     if found is None:
-        why = f"{MISSING}{METRICS[metric].needs}; the base or the candidate has none."
-        return unjudged(metric, why, smallest=smallest)
+        base, candidate = (float(side.values(metric).max()) for side in sides.each())
+        return unjudged(metric, f"{MISSING}{sides.missing(metric, base, candidate)}.", smallest=smallest)
     interval = block_bootstrap_nll(found.differences, found.positions, alpha=alpha)
     verdict = judge(interval, smallest, n=found.blocks, counted=BLOCKS, least=LEAST_BLOCKS)
-    values = (found.base_nll, found.candidate_nll)
+    base, candidate = found.base_nll, found.candidate_nll
     if metric == "perplexity":
         with np.errstate(over="ignore"):  # a device may claim any nll
-            values = (float(np.exp(values[0])), float(np.exp(values[1])))
-    n = interval.n if interval else found.blocks
-    m = METRICS[metric]
-    return Change(metric, m.unit, m.better, *values, n, n, "blocks of the text", verdict, (), smallest)
+            base, candidate = float(np.exp(base)), float(np.exp(candidate))
+    n, m = interval.n if interval else found.blocks, METRICS[metric]
+    verdict = _with_share(verdict, found.compared, "scored tokens")
+    return Change(metric, m.unit, m.better, base, candidate, n, n, BLOCKS, verdict, (), smallest, found.compared)
 
 
-def _exact(metric: str, sides: _Judged, smallest: float) -> Change:
-    """Judge numbers that are the same on every execution."""
-    (base, n_base), (candidate, n_candidate) = _exact_value(metric, sides.base), _exact_value(metric, sides.candidate)
-    if math.isnan(base) or math.isnan(candidate):
-        return unjudged(metric, _missing(metric, base, candidate), base, candidate, smallest=smallest)
+def _exact(metric: str, sides: Sides, smallest: float) -> Change:
+    """Judge numbers that are the same on every execution: the mean over the prompts of which both have a number.
+
+    The cost of decoding is the mean over passes, not over prompts: a generation that goes on counts for more.
+    """
     m = METRICS[metric]
+    found = [_by_prompt(metric, side) for side in sides.each()]
+    both = found[0].index.intersection(found[1].index)
+    if both.empty:
+        values = [math.nan if f.empty else float(f.mean()) for f in found]
+        why = f"{MISSING}{sides.missing(metric, *values)}."
+        return unjudged(metric, why, *values, smallest=smallest)
+    if metric == _DECODE:
+        base, candidate = (_pooled(side, both) for side in sides.each())
+    else:
+        base, candidate = (float(f[both].mean()) for f in found)
     if base == candidate:
         verdict = Verdict("same", "exactly equal", 0.0, 0.0, 0.0, 0.0, 0, certain=True)
     else:
-        verdict = judge_exact(base, candidate, smallest, better=m.better or "lower")
-    return Change(metric, m.unit, m.better, base, candidate, n_base, n_candidate, "exact", verdict, (), smallest)
+        try:
+            verdict = judge_exact(base, candidate, smallest, better=m.better or "lower")
+        except NotComparableError as error:
+            return unjudged(metric, str(error), base, candidate, smallest=smallest)
+    left = sorted({*found[0].index, *found[1].index} - set(both))
+    if left:
+        names = ", ".join(str(name)[:24] or "without a name" for name in left[:3])
+        verdict = replace(verdict, reason=f"{verdict.reason}; without prompt {names}, of which one side has no value")
+    share = math.nan if _is_of_file(metric) else sides.compared
+    verdict = _with_share(verdict, share, "decode passes") if metric == _DECODE else verdict
+    counts = [_runs_of(side, both) for side in sides.each()]
+    return Change(
+        metric, m.unit, m.better, base, candidate, counts[0], counts[1], "exact", verdict, (), smallest, share
+    )
 
 
-def _exact_value(metric: str, side: _Side) -> tuple[float, int]:
-    """Return the mean over prompts, each of which gives one number; and how many runs gave it.
-
-    The cost of decoding is the mean over passes, not over prompts: a generation that goes on counts for more.
+def _by_prompt(metric: str, side: Cut) -> pd.Series:
+    """Return one number a prompt; of what is no run's but the file's, one in all.
 
     Raises
     ------
     NotComparableError
         Repeated runs of a prompt gave different numbers: then the clock is not exact.
     """
-    values = side.values(metric).reindex(side.runs["run_id"].astype(str)).to_numpy(np.float64)
+    values = side.values(metric).to_numpy(np.float64)
     known = side.runs.assign(value=values)[np.isfinite(values)]
-    if known.empty:
-        return math.nan, 0
     if _is_of_file(metric):
-        return float(known["value"].max()), len(known)
-    by_prompt = known.groupby("prompt_id", dropna=False)["value"]
-    several = by_prompt.nunique()
-    if (several > 1).any():
-        prompt = several.index[several > 1][0]
-        found = by_prompt.get_group(prompt)
-        raise NotComparableError(
-            f"Runs of prompt {prompt!r} on an exact clock gave different numbers ({found.min():g} to {found.max():g}): "
-            f"{_what_differs(known[known['prompt_id'] == prompt])}"
+        return pd.Series(
+            [known["value"].max()] if len(known) else [], index=["file"] if len(known) else [], dtype=float
         )
-    if metric == _DECODE:
-        once = known.drop_duplicates("prompt_id")["run_id"]
-        tokens = side.tokens[side.tokens["run_id"].isin(once)]
-        decode = tokens[(tokens["phase"] == "decode") & tokens["ticks"].notna()]
-        return float(decode["ticks"].sum()) / len(decode), len(known)
-    return float(by_prompt.first().mean()), len(known)
+    by_prompt = known.groupby("prompt_id")["value"]
+    counts = by_prompt.nunique()
+    if (counts > 1).any():
+        prompt = counts.index[counts > 1][0]
+        group = by_prompt.get_group(prompt)
+        held = several(known[known["prompt_id"] == prompt], _IDENTITY)
+        why = (
+            f"the group holds {held}. Tell them apart: --by takes several columns." if held else
+            "something changed between them that no column says. Capture both sides again, each in one go."
+        )  # fmt: skip
+        raise NotComparableError(
+            f"Runs of prompt {prompt!r} on an exact clock gave different numbers ({group.min():g} to {group.max():g}): "
+            f"{why}"
+        )
+    found: pd.Series = by_prompt.first()
+    return found
 
 
-def _what_differs(runs: pd.DataFrame) -> str:
-    for column in _IDENTITY:
-        values = sorted(map(str, runs[column].dropna().unique()))
-        if len(values) > 1:
-            shown = ", ".join(v[:24] for v in values[:3])
-            return f"the group holds several of {column} ({shown}). Tell them apart: --by takes several columns."
-    return "something changed between them that no column says. Capture both sides again, each in one go."
+def _runs_of(side: Cut, prompts: pd.Index) -> int:
+    return int(side.runs["prompt_id"].isin(prompts).sum()) or len(side.runs)
 
 
-def _noisy(metric: str, sides: _Judged, smallest: float, alpha: float, noise: Noise | None) -> Change:
+def _pooled(side: Cut, prompts: pd.Index) -> float:
+    """Return the mean over the decode passes of one run of each prompt."""
+    once = side.runs[side.runs["prompt_id"].isin(prompts)].drop_duplicates("prompt_id")["run_id"]
+    tokens = side.tokens[side.tokens["run_id"].isin(once)]
+    decode = tokens[(tokens["phase"] == "decode") & tokens["ticks"].notna()]
+    return float(decode["ticks"].sum()) / len(decode)
+
+
+def _noisy(metric: str, sides: Sides, smallest: float, alpha: float, noise: Noise | None) -> Change:
     """Judge one number a pair or a capture, of a clock that is not the same twice."""
+    for side in sides.each():
+        only_one(side, _IDENTITY, "Runs that differ in more than chance are no sample")
+    found = judge_noisy(metric, sides, smallest, alpha, noise)
+    if found is None:
+        values = [float(side.values(metric).median()) for side in sides.each()]
+        return unjudged(metric, f"{MISSING}{sides.missing(metric, *values)}.", *values, smallest=smallest)
     m = METRICS[metric]
-    of_run = DECODE_MEDIAN if metric == _DECODE else metric  # the slowest passes of a run are the interruptions
-    base_values, candidate_values = sides.base.values(of_run), sides.candidate.values(of_run)
-    units = in_units(sides.base.runs, base_values, sides.candidate.runs, candidate_values)
-    if units is None:
-        values = [float(v.median()) for v in (base_values, candidate_values)]
-        return unjudged(metric, _missing(metric, *values), *values, smallest=smallest)
-    tick = max(
-        tick_fraction(m.unit, median, hz=_hz(sides)) for median in (np.median(units.base), np.median(units.candidate))
-    )
-    board = str(sides.base.runs["board"].iloc[0])
-    floor = noise.floor(board, of_run) if noise else 0.0
-    smallest = max(smallest, floor, _LEAST_TICKS * tick)
-    findings = [
-        replace(finding, text=f"{name}: {finding.text}")
-        for name, values in (("base", units.base), ("candidate", units.candidate))
-        for finding in advise(values, smallest, tick=tick * float(np.median(values)))
-    ]
-    medians = noise.sessions(board, of_run) if noise and units.apart else None
-    method, verdict = _by_units(metric, units, smallest, alpha, tick, findings, medians)
+    verdict = _with_share(found.verdict, sides.compared, "decode passes") if metric == _DECODE else found.verdict
     return Change(
-        metric, m.unit, m.better, float(np.median(units.base)), float(np.median(units.candidate)), len(units.base),
-        len(units.candidate), method, verdict, tuple(findings), smallest,
+        metric, m.unit, m.better, *found.medians, *found.counts, found.method, verdict, found.findings, found.smallest,
+        sides.compared,
     )  # fmt: skip
 
 
-def _by_units(
-    metric: str, units: Units, smallest: float, alpha: float, tick: float, findings: list[Finding],
-    medians: npt.NDArray[np.float64] | None,
-) -> tuple[Method, Verdict]:  # fmt: skip
-    better = METRICS[metric].better or "lower"
-    if units.log_ratios is not None:
-        interval = gate_interval(units.log_ratios, alpha=alpha, tick_fraction=tick)
-        return "pairs", judge(interval, smallest, better=better, n=len(units.log_ratios), counted="pairs")
-    n = min(len(units.base), len(units.candidate))
-    interval = welch_interval(
-        units.base, units.candidate, alpha=alpha, tick_fraction=tick, session_medians=medians
-    )  # fmt: skip
-    verdict = judge(interval, smallest, better=better, n=n)
-    if medians is not None and len(medians) > 1:
-        reason = f"{verdict.reason} {_WEAKER.format(sessions=len(medians))}"
-        return "two sessions", replace(unpaired(verdict, findings, apart=False), reason=reason)
-    return "two groups", unpaired(verdict, findings, apart=units.apart)
+def _with_share(verdict: Verdict, share: float, what: str) -> Verdict:
+    """Return the verdict with how much of the data it rests on, where that is not all."""
+    if math.isnan(share) or share >= 1:
+        return verdict
+    said = f"{verdict.reason.rstrip('.')}. Both have {100 * share:.3g} % of the {what}."
+    return replace(verdict, reason=said)
 
 
 def _is_of_file(metric: str) -> bool:
     """Tell whether a metric is of the model's file and the firmware's image, the same whatever a run does."""
     return METRICS[metric].unit.split("/")[0] in ("byte", "bit", "MAC")
-
-
-def _hz(sides: _Judged) -> float:
-    known = pd.concat([sides.base.runs["tick_hz"], sides.candidate.runs["tick_hz"]]).dropna()
-    return float(known.iloc[0]) if len(known) else math.nan
-
-
-def _missing(metric: str, base: float, candidate: float) -> str:
-    who = {(True, True): "neither side has", (True, False): "the base has not"}.get(
-        (math.isnan(base), math.isnan(candidate)), "the candidate has not"
-    )
-    return f"{MISSING}{METRICS[metric].needs}, which {who}."
-
-
-def unjudged(
-    metric: str, why: str, base: float = math.nan, candidate: float = math.nan, *, smallest: float = SMALLEST_EFFECT
-) -> Change:
-    """Return what is said of a change that could not be judged."""
-    nothing = Verdict("not enough data", why, math.nan, math.nan, math.nan, math.nan, None)
-    if metric == FITS:
-        return Change(metric, "", "higher", base, candidate, 0, 0, "none", nothing, (), smallest)
-    m = METRICS[metric]
-    return Change(metric, m.unit, m.better, base, candidate, 0, 0, "none", nothing, (), smallest)

@@ -22,6 +22,7 @@ from edgeprof.errors import NotComparableError, unknown_name
 from edgeprof.groups import Name, baselines, grouped, labelled
 from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS, measure_runs
 from edgeprof.noise_floor import Noise
+from edgeprof.sides import several
 
 if TYPE_CHECKING:
     from edgeprof.store import Dataset
@@ -148,7 +149,7 @@ def compare(
     sides = {name: Side(group, tokens[tokens["run_id"].isin(group["run_id"])]) for name, group in groups.items()}
     bases = baselines(groups, key, baseline, within=within)
     against = _all_pairs(groups, within) if all_pairs else [(bases[n], n) for n in groups if n != bases[n]]
-    if noise is None and not set(done["clock"].dropna()) <= set(EXACT_CLOCKS):
+    if noise is None and not done["clock"].isin(EXACT_CLOCKS).all():
         noise = Noise.of(dataset)
     changes, refused = _changes(sides, against, metrics, smallest=smallest, looks=looks, noise=noise, allow=allow)
     if refused and len(refused) == len(against):
@@ -167,7 +168,7 @@ def compare(
     table = table.sort_values(order, ascending=[True, False, *[True] * (len(key) - 1)], kind="stable")
     shown = tuple(key) if len(done["board"].unique()) > 1 or not within else tuple(key[1:])
     chosen = {} if all_pairs else {base[0]: base[1:] for base in bases.values()}
-    notes = comparison_text.notes(done, chosen, _rows(changes, shown, key), refused, metrics)
+    notes = comparison_text.notes(done, chosen, _rows(changes, shown, key), refused, metrics, smallest)
     return Comparison(table.reset_index(drop=True), _rows(changes, shown, key), shown, chosen, tuple(notes))
 
 
@@ -235,7 +236,8 @@ def _summary(group: pd.DataFrame, tokens: pd.DataFrame) -> dict[str, Any]:
     row: dict[str, Any] = {"runs": len(ok), "clock": group["clock"].iloc[0]}
     row |= {name: group[name].dropna().max() if group[name].notna().any() else np.nan for name in _CONSTANTS}
     row |= {name: ok[name].mean() for name in _MEANS}
-    perplexity = METRICS[QUALITY].compute(None, tokens)
+    # A mixture of files has no perplexity, as it has no costs to judge.
+    perplexity = None if several(ok, ("model", "quant", "model_sha256")) else METRICS[QUALITY].compute(None, tokens)
     row["perplexity"] = np.nan if perplexity is None else perplexity
     row["frames_lost"] = float(group["frames_lost"].sum()) if group["frames_lost"].notna().any() else np.nan
     row["status"] = "ok" if len(ok) == len(group) else ("does not fit" if ok.empty else f"{len(ok)} of {len(group)} ok")

@@ -95,7 +95,7 @@ def _perplexity(row: Mapping[Hashable, Any]) -> str:
 
 def notes(
     runs: pd.DataFrame, baseline: Mapping[str, tuple[str, ...]], changes: pd.DataFrame,
-    refused: Mapping[Any, str], metrics: Sequence[str],
+    refused: Mapping[Any, str], metrics: Sequence[str], smallest: float | None = None,
 ) -> list[str]:  # fmt: skip
     """Return what the reader of a comparison should know."""
     found = []
@@ -104,12 +104,12 @@ def notes(
         emulator = part["emulator"].dropna()
         where = f"emulated by {emulator.iloc[0]} {part['emulator_version'].iloc[0]}" if len(emulator) else "real"
         base = baseline.get("" if pd.isna(board) else str(board))
-        said = f" Baseline: {' · '.join(base)}." if base else ""
+        said = f" Baseline: {' · '.join(name or 'unknown' for name in base)}." if base else ""
         found.append(f"Board {board} ({where}): a tick counts {_TICKS.get(str(clock), str(clock))}.{said}")
     lost = int(runs["frames_lost"].fillna(0).sum())
     if lost:
         found.append(f"{lost:,} frames of these runs were sent and did not arrive: what they held is missing.")
-    found.append(_rule(metrics))
+    found.append(_rule(metrics, smallest))
     weak = changes[changes["word"].isin(["not enough data", "close to the smallest effect"])]
     weak = weak[~weak["reason"].isin(list(refused.values())) & ~weak["reason"].str.startswith(MISSING)]
     why = [f"{r['candidate']}, {r['metric']}: {r['reason']}" for r in weak.to_dict("records")]
@@ -122,12 +122,9 @@ def notes(
     return found
 
 
-def _rule(metrics: Sequence[str]) -> str:
-    quality = 100 * SMALLEST_EFFECTS["perplexity"]
-    rule = (
-        f"Cost: better or worse beyond {100 * SMALLEST_EFFECT:g} %, exact on clocks that count, by the whole 95 % "
-        "interval on others."
-    )
+def _rule(metrics: Sequence[str], smallest: float | None) -> str:
+    cost, quality = (100 * (smallest or usual) for usual in (SMALLEST_EFFECT, SMALLEST_EFFECTS["perplexity"]))
+    rule = f"Cost: better or worse beyond {cost:g} %, exact on clocks that count, by the whole 95 % interval on others."
     if "perplexity" not in metrics:
         return rule
     return (

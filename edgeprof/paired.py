@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,7 @@ def in_units(
         A value is not positive, so that there is no ratio to it.
     """
     base, candidate = (
-        runs.assign(log=_logs(runs, values)).dropna(subset="log")
+        runs.assign(log=_logs(runs, values), prompt_id=runs["prompt_id"].fillna("")).dropna(subset="log")
         for runs, values in ((base_runs, base_values), (candidate_runs, candidate_values))
     )
     if base.empty or candidate.empty:
@@ -148,6 +149,8 @@ class NllDifferences:
         Means over these tokens, in nats.
     blocks
         Of the text, that hold a scored token.
+    compared
+        The share of the scored tokens of the side that has more which both have.
     """
 
     differences: Float
@@ -155,6 +158,7 @@ class NllDifferences:
     base_nll: float
     candidate_nll: float
     blocks: int
+    compared: float
 
 
 def nll_differences(
@@ -171,7 +175,7 @@ def nll_differences(
     """
     index = ["prompt_id", "window", "position"]
     base, candidate = (
-        _scored(runs, tokens).groupby(index)[["nll", "next_id"]].mean().astype(float)
+        _averaged(_scored(runs, tokens).groupby(index)[["nll", "next_id"]])
         for runs, tokens in ((base_runs, base_tokens), (candidate_runs, candidate_tokens))
     )
     if base.empty or candidate.empty:
@@ -179,14 +183,15 @@ def nll_differences(
     both = base.merge(candidate, left_index=True, right_index=True, suffixes=("_base", "_candidate"))
     if both.empty or (both["next_id_base"] != both["next_id_candidate"]).any():
         raise NotComparableError("The two scored other tokens: another text, another context or another tokenizer.")
-    both = both.dropna()
-    known = both[np.isfinite(both["nll_base"]) & np.isfinite(both["nll_candidate"])]
-    if len(known) < len(both):
-        raise NotComparableError(
-            f"{len(both) - len(known)} of {len(both)} scored tokens have an infinite NLL, which has no difference."
-        )
-    if both.empty:
+    if not (both["nll_base"].notna().any() and both["nll_candidate"].notna().any()):
         return None
+    for name, side in (("base", "nll_base"), ("candidate", "nll_candidate")):
+        bad = int((~np.isfinite(both[side])).sum())
+        if bad:
+            raise NotComparableError(
+                f"{bad} of {len(both)} scored tokens of the {name} have no finite NLL, so there is no "
+                "difference. A kernel that overflows says such. Mend it, or score a text that it can."
+            )
     context = _context(base_runs, base)
     text = both.index.get_level_values("prompt_id")
     # Texts stand behind each other, each at the beginning of a block.
@@ -200,8 +205,14 @@ def nll_differences(
     differences = (both["nll_candidate"] - both["nll_base"]).to_numpy(np.float64)
     return NllDifferences(
         differences, positions, float(both["nll_base"].mean()), float(both["nll_candidate"].mean()),
-        len(np.unique(positions // BLOCK_TOKENS)),
+        len(np.unique(positions // BLOCK_TOKENS)), len(both) / max(len(base), len(candidate)),
     )  # fmt: skip
+
+
+def _averaged(tokens: Any) -> pd.DataFrame:
+    """Return the mean over repeated runs of each token; unknown if any of them is, for none may hide."""
+    found: pd.DataFrame = tokens.mean().astype(float)
+    return found.where(tokens.count() == tokens.size().to_numpy()[:, None])
 
 
 def _scored(runs: pd.DataFrame, tokens: pd.DataFrame) -> pd.DataFrame:

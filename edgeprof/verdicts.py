@@ -17,15 +17,17 @@ from edgeprof import units
 from edgeprof.errors import NotComparableError, UsageError
 from edgeprof.intervals import Interval
 
-__all__ = ["BLOCKS", "LOOKS", "Verdict", "Word", "alpha_of_looks", "judge", "judge_exact"]
+__all__ = ["BLOCKS", "LOOKS", "Method", "Verdict", "Word", "alpha_of_looks", "judge", "judge_exact"]
 
 Word = Literal["worse", "better", "same", "not enough data", "close to the smallest effect"]
 Better = Literal["lower", "higher"]
+Method = Literal["exact", "pairs", "two groups", "two sessions", "blocks of the text", "none"]
+"""How a change was judged."""
 
 LOOKS = {1: 0.05, 2: 0.0294, 3: 0.0221}
 """Planned looks at data that are still growing, to the risk of each (Pocock's bounds for 5 % in all)."""
 LEAST_TOTAL = 8
-BLOCKS = "blocks of the text"
+BLOCKS: Literal["blocks of the text"] = "blocks of the text"
 """What is counted where quality is judged."""
 CLOSE_HALF_WIDTH = 0.75
 """Of the smallest effect: estimates near it with intervals as narrow as this are close, and seldom settled by more."""

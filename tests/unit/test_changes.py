@@ -11,13 +11,17 @@ from handmade import frame, generated, run, scored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeprof.changes import MISSING, Side, judge_change, judge_changes
+from edgeprof.changes import MISSING, Side, judge_changes
 from edgeprof.errors import NotComparableError, UsageError
 from edgeprof.metrics import METRICS
 from edgeprof.noise_floor import Noise
 from edgeprof.paired import tick_fraction
 
 DECODE = "decode_ticks_per_token"
+
+
+def judge_change(metric: str, *sides: Side, **how):
+    return judge_changes([metric], *sides, **how)[0]
 
 
 def side(costs, *, prompts=("p",), pairs=None, session=None, clock="device_timer", **columns) -> Side:
@@ -249,6 +253,87 @@ def test_a_metric_that_is_better_when_higher():
     assert (change.verdict.word, change.verdict.change) == ("worse", pytest.approx(-0.5))
 
 
+def without(group: Side, prompt: str, phase: str, positions=None) -> Side:
+    """Return a side of which some passes of a prompt never arrived."""
+    runs = group.runs.loc[group.runs["prompt_id"] == prompt, "run_id"]
+    lost = group.tokens["run_id"].isin(runs) & (group.tokens["phase"] == phase)
+    if positions is not None:
+        lost &= group.tokens["position"].isin(positions)
+    return Side(group.runs, group.tokens[~lost])
+
+
+@pytest.mark.parametrize(
+    ("metric", "phase"), [(DECODE, "decode"), ("itl_p95_ticks", "decode"), ("ttft_ticks", "prefill")]
+)
+def test_a_prompt_of_which_one_side_has_no_value_does_not_count(metric, phase):
+    prompts = {"prompts": ("short", "long"), "clock": "fuel"}
+    base, slower = side([100], **prompts), side([150], name="c", **prompts)
+    change = judge_change(metric, base, without(slower, "long", phase))
+    assert change.verdict.word == ("worse" if phase == "decode" else "same")  # prefill costs the same in both
+    assert "without prompt long, of which one side has no value" in change.verdict.reason
+    nothing = without(without(slower, "long", phase), "short", phase)
+    assert judge_change(metric, base, nothing).method == "none"
+
+
+def test_half_a_prompt_has_no_prefill_cost():
+    base, candidate = side([10], clock="fuel"), without(side([10], clock="fuel", name="c"), "p", "prefill", [2])
+    change = judge_change("prefill_ticks_per_token", base, candidate)
+    assert change.method == "none" and change.verdict.reason.startswith(MISSING)
+
+
+@pytest.mark.parametrize("column", ["quant", "firmware_sha256", "kernel_variant"])
+def test_a_noisy_side_of_several_things_is_no_sample(column):
+    base, candidate = paired(1, 12, 1.0)
+    candidate.runs[column] = ["one", "other"] * 6
+    change = judge_change(DECODE, base, candidate)
+    assert change.method == "none"
+    assert f"the candidate holds several of {column} (one, other)" in change.verdict.reason
+
+
+def test_ticks_of_other_lengths_are_no_unit():
+    base, candidate = paired(1, 12, 1.0)
+    candidate.runs["tick_hz"] = 0.5e6
+    change = judge_change(DECODE, base, candidate)
+    assert change.method == "none" and "Ticks of 500000 Hz and 1e+06 Hz are no common unit" in change.verdict.reason
+    faster = judge_change("decode_tok_s", base, candidate)  # as many ticks, each twice as long
+    assert (faster.method, faster.verdict.word) == ("pairs", "worse")
+    assert faster.verdict.change == pytest.approx(-0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("clocks", [(None, None), ("fuel", None)])
+def test_a_clock_that_nobody_named_is_not_exact(clocks):
+    base, candidate = side([100], clock=clocks[0]), side([105], clock=clocks[1], name="c")
+    change = judge_change(DECODE, base, candidate)
+    assert (change.method, change.verdict.word, change.verdict.certain) == ("two groups", "not enough data", False)
+
+
+def test_firmware_that_names_no_prompt_is_judged():
+    base, candidate = paired(1, 12, 1.3)
+    for group in (base, candidate):
+        group.runs["prompt_id"] = None
+    assert judge_change(DECODE, base, candidate).verdict.word == "worse"
+    exact = judge_change(
+        DECODE, side([10], clock="fuel", prompts=(None,)), side([20], clock="fuel", prompts=(None,), name="c")
+    )
+    assert (exact.method, exact.verdict.word) == ("exact", "worse")
+
+
+def test_the_noisier_of_two_boards_decides():
+    base, candidate = paired(1, 12, 1.2)
+    candidate.runs["board"] = "loud"
+    noise = Noise(floors={("loud", "decode_median_ticks"): 0.25})
+    assert judge_change(DECODE, base, candidate, noise=noise, allow=("emulator",)).smallest == 0.25
+    assert judge_change(DECODE, candidate, base, noise=noise, allow=("emulator",)).smallest == 0.25
+
+
+def test_a_base_of_nothing_is_not_judged_and_not_missing():
+    change = judge_change(
+        "ram_needed_bytes", side([10], ram_needed_bytes=0), side([10], name="c", ram_needed_bytes=900)
+    )
+    assert (change.method, change.base, change.candidate) == ("none", 0, 900)
+    assert not change.verdict.reason.startswith(MISSING)
+
+
 # ---- what fits ----
 
 
@@ -300,7 +385,7 @@ def test_an_infinite_nll_is_not_judged_and_said(bad):
     nlls = [[1.0, 1.0]] * 12
     change = judge_change("perplexity", text(nlls), text([[bad, 1.0], *nlls[1:]], "c"))
     assert (change.method, change.verdict.word) == ("none", "not enough data")
-    assert "1 of 24 scored tokens have an infinite NLL" in change.verdict.reason
+    assert "1 of 24 scored tokens of the candidate have no finite NLL" in change.verdict.reason
 
 
 # ---- what is missing or unlike ----
@@ -370,6 +455,8 @@ def test_passes_that_only_one_has_do_not_count():
     candidate.tokens.loc[late, "ticks"] = 1000
     longer = Side(candidate.runs, candidate.tokens)
     shorter = Side(base.runs, base.tokens[base.tokens["position"] <= 8])
-    assert judge_change(DECODE, shorter, longer).verdict.reason == "exactly equal"
+    change = judge_change(DECODE, shorter, longer)
+    assert change.verdict.reason == "exactly equal. Both have 66.7 % of the decode passes."
+    assert change.compared == pytest.approx(6 / 9)
     assert judge_change(DECODE, base, longer).verdict.word == "worse"
     assert isinstance(longer.tokens, pd.DataFrame)

@@ -196,12 +196,33 @@ def test_without_an_evaluation_there_is_no_quality():
     assert math.isnan(table["F16"]["perplexity"])
 
 
-def test_a_lost_nll_leaves_the_rest():
+def test_a_token_that_did_not_arrive_leaves_the_rest():
     runs, tokens = group("Q8_0", nll=shifted(0.1))
-    tokens[-1]["nll"] = None
-    table = rows(compare(of(group("F16", nll=NLL), (runs, tokens))))
+    table = rows(compare(of(group("F16", nll=NLL), (runs, tokens[:-1]))))
     assert table["Q8_0"]["nll_difference"] == pytest.approx(0.1, rel=1e-5)
     assert table["Q8_0"]["quality_verdict"] == "worse"
+
+
+@pytest.mark.parametrize("bad", [None, math.nan])
+def test_a_token_without_a_likelihood_is_not_left_out(bad):
+    runs, tokens = group("Q8_0", nll=shifted(0.1))
+    tokens[-1]["nll"] = bad
+    result = compare(of(group("F16", nll=NLL), (runs, tokens)))
+    assert rows(result)["Q8_0"]["quality_verdict"] == "–"
+    assert "1 of 32 scored tokens of the candidate have no finite NLL" in repr(result)
+
+
+def test_a_mixture_of_files_has_no_perplexity():
+    groups = [group(q, [20] * 9, NLL, firmware=f, capture=q + f) for q in ("F16", "Q8_0") for f in ("1", "2")]
+    result = compare(of(*groups), by="firmware", metrics=["perplexity"])
+    assert result.table["perplexity"].isna().all()
+    assert result.table["quality_verdict"].tolist() == ["baseline", "–"]
+    assert "A perplexity is of one model: the base holds several of quant (F16, Q8_0)" in repr(result)
+
+
+def test_what_was_asked_for_is_what_the_note_says():
+    ds = of(group("F16", [20] * 9), group("Q8_0", [10] * 9))
+    assert "beyond 60 %" in repr(compare(ds, smallest=0.6)) and "beyond 2 %" not in repr(compare(ds, smallest=0.6))
 
 
 # ---- baselines ----
