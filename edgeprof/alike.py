@@ -47,7 +47,7 @@ def unlike(base: pd.DataFrame, candidate: pd.DataFrame) -> dict[str, str]:
     found = {
         "clock": _clock(both),
         "emulator": _emulator(both),
-        "model": _models(both),
+        "model": "" if _in_pairs(base, candidate) else _models(both),
         "prompts": _prompts(base, candidate),
         "tokens": _differing(base, candidate, "n_prompt", "was cut into other numbers of tokens"),
     }
@@ -71,6 +71,13 @@ def _emulator(both: pd.DataFrame) -> str:
                 "version and flags"
             )
     return ""
+
+
+def _in_pairs(base: pd.DataFrame, candidate: pd.DataFrame) -> bool:
+    """Tell whether these were measured side by side: then what they differ in is what was to be compared."""
+    if "pair" not in base.columns or "pair" not in candidate.columns:
+        return False
+    return bool(set(base["pair"].dropna()) & set(candidate["pair"].dropna()))
 
 
 def _models(both: pd.DataFrame) -> str:

@@ -192,7 +192,10 @@ def _quality(metric: str, sides: Sides, smallest: float, alpha: float) -> Change
         base, candidate = (float(side.values(metric).max()) for side in sides.each())
         return unjudged(metric, f"{MISSING}{sides.missing(metric, base, candidate)}.", smallest=smallest)
     interval = block_bootstrap_nll(found.differences, found.positions, alpha=alpha)
-    verdict = judge(interval, smallest, n=found.blocks, counted=BLOCKS, least=LEAST_BLOCKS)
+    if found.differences.any():
+        verdict = judge(interval, smallest, n=found.blocks, counted=BLOCKS, least=LEAST_BLOCKS)
+    else:  # however short the text is
+        verdict = Verdict("same", "every token has exactly the same likelihood", 0.0, 0.0, 0.0, 0.0, 0, certain=True)
     base, candidate = found.base_nll, found.candidate_nll
     if metric == "perplexity":
         with np.errstate(over="ignore"):  # a device may claim any nll

@@ -57,6 +57,8 @@ class Comparison:
         For each board, the values of ``by`` of its baseline; empty where all pairs are compared.
     notes
         What the reader should know: clock kinds, what could not be judged and why.
+    refused
+        Why no group at all could be compared with another; empty if one could.
     """
 
     table: pd.DataFrame
@@ -64,6 +66,7 @@ class Comparison:
     by: tuple[str, ...]
     baseline: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]
+    refused: str = ""
 
     def formatted(self) -> pd.DataFrame:
         """Return the table as strings with units in the header, as people read it."""
@@ -120,8 +123,8 @@ def compare(
     Raises
     ------
     NotComparableError
-        There is no finished run, runs of one board are not alike (emulator, version, flags), or no group can be
-        compared with another.
+        There is no finished run, or runs of one board are not alike (clock, emulator, version, flags). Groups that are
+        not alike in what else matters are in the table, with the reason, and not compared.
     UsageError
         An unknown column, baseline, metric or kind of being unlike; the message names the closest.
     """
@@ -152,13 +155,13 @@ def compare(
     if noise is None and not done["clock"].isin(EXACT_CLOCKS).all():
         noise = Noise.of(dataset)
     changes, refused = _changes(sides, against, metrics, smallest=smallest, looks=looks, noise=noise, allow=allow)
-    if refused and len(refused) == len(against):
-        raise NotComparableError(next(iter(refused.values())))
     rows = [
         {column: group[column].iloc[0] for column in key}
         | {"is_baseline": not all_pairs and name == bases[name]}
         | _summary(group, sides[name].tokens)
-        | _against(changes.get((bases[name], name)), name == bases[name] and not all_pairs)
+        | _against(
+            changes.get((bases[name], name)), name == bases[name] and not all_pairs, (bases[name], name) in refused
+        )
         for name, group in groups.items()
     ]
     table = pd.DataFrame(rows)
@@ -169,7 +172,8 @@ def compare(
     shown = tuple(key) if len(done["board"].unique()) > 1 or not within else tuple(key[1:])
     chosen = {} if all_pairs else {base[0]: base[1:] for base in bases.values()}
     notes = comparison_text.notes(done, chosen, _rows(changes, shown, key), refused, metrics, smallest)
-    return Comparison(table.reset_index(drop=True), _rows(changes, shown, key), shown, chosen, tuple(notes))
+    nothing = refused[against[0]] if refused and len(refused) == len(against) else ""
+    return Comparison(table.reset_index(drop=True), _rows(changes, shown, key), shown, chosen, tuple(notes), nothing)
 
 
 def _of_board(runs: pd.DataFrame, board: str | None) -> pd.DataFrame:
@@ -235,6 +239,7 @@ def _summary(group: pd.DataFrame, tokens: pd.DataFrame) -> dict[str, Any]:
     ok = group[group["status"] == "ok"]
     row: dict[str, Any] = {"runs": len(ok), "clock": group["clock"].iloc[0]}
     row |= {name: group[name].dropna().max() if group[name].notna().any() else np.nan for name in _CONSTANTS}
+    row |= {name: np.nan for name in ("bits_per_weight", "model_bytes") if several(group, [name])}
     row |= {name: ok[name].mean() for name in _MEANS}
     # A mixture of files has no perplexity, as it has no costs to judge.
     perplexity = None if several(ok, ("model", "quant", "model_sha256")) else METRICS[QUALITY].compute(None, tokens)
@@ -244,13 +249,14 @@ def _summary(group: pd.DataFrame, tokens: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
-def _against(changes: Sequence[Change] | None, is_base: bool) -> dict[str, Any]:
+def _against(changes: Sequence[Change] | None, is_base: bool, refused: bool) -> dict[str, Any]:
     """Return a group's cost and quality beside its baseline, of what was judged."""
+    nothing = "not comparable" if refused else units.UNKNOWN
     row: dict[str, Any] = {
         "cost_ratio": 1.0 if is_base else np.nan, "cost_low": np.nan, "cost_high": np.nan,
-        "cost_verdict": "baseline" if is_base else units.UNKNOWN, "nll_difference": 0.0 if is_base else np.nan,
+        "cost_verdict": "baseline" if is_base else nothing, "nll_difference": 0.0 if is_base else np.nan,
         "nll_difference_low": np.nan, "nll_difference_high": np.nan,
-        "quality_verdict": "baseline" if is_base else units.UNKNOWN,
+        "quality_verdict": "baseline" if is_base else nothing,
     }  # fmt: skip
     for change in changes or ():
         v = change.verdict

@@ -14,7 +14,13 @@ from edgeprof.changes import MISSING, SMALLEST_EFFECT, SMALLEST_EFFECTS
 __all__ = ["changes_table", "groups_table", "notes"]
 
 _MOST_REASONS = 4
-_TICKS = {"fuel": "executed WebAssembly instructions (fuel)", "instructions": "executed instructions"}
+_TICKS = {
+    "fuel": "executed WebAssembly instructions (fuel)",
+    "instructions": "executed instructions",
+    "cycles": "cycles of the core",
+    "device_timer": "the board's own timer",
+    "host": "nanoseconds of this machine's clock",
+}
 
 
 def groups_table(table: pd.DataFrame, by: Sequence[str], *, judged: bool) -> pd.DataFrame:
@@ -116,7 +122,7 @@ def notes(
     why += [f"{text}" for text in dict.fromkeys(refused.values())]
     found += why[:_MOST_REASONS]
     if len(why) > _MOST_REASONS:
-        found.append(f"{len(why) - _MOST_REASONS} more could not be judged; `changes` says of each why.")
+        found.append(f"{len(why) - _MOST_REASONS} more could not be judged; `changes` (--changes) says of each why.")
     findings = changes.loc[changes["findings"] != "", "findings"]
     found += list(dict.fromkeys(map(str, findings)))[:_MOST_REASONS]
     return found

@@ -37,11 +37,13 @@ def html_text(text: object, longest: int = LONGEST) -> str:
     return html.escape(terminal_text(text, longest))
 
 
-def text_table(frame: pd.DataFrame) -> str:
-    """Return a table of strings for a terminal: columns aligned, numbers to the right."""
+def text_table(frame: pd.DataFrame, longest: int = LONGEST) -> str:
+    """Return a table of strings for a terminal: columns aligned, numbers to the right, cells cut to a length."""
     if frame.empty:
         return "(none)"
-    columns = [[terminal_text(name), *map(terminal_text, frame[name])] for name in frame.columns]
+    columns = [
+        [terminal_text(name), *(terminal_text(value, longest) for value in frame[name])] for name in frame.columns
+    ]
     lines = []
     widths = [max(map(len, column)) for column in columns]
     for i, row in enumerate(zip(*columns, strict=True)):
@@ -61,14 +63,14 @@ def _align(cell: str, width: int, column: Sequence[str]) -> str:
     return cell.rjust(width) if numeric(column) else cell.ljust(width)
 
 
-def html_table(frame: pd.DataFrame, caption: str = "") -> str:
-    """Return a table of strings as HTML, every cell escaped."""
+def html_table(frame: pd.DataFrame, caption: str = "", longest: int = LONGEST) -> str:
+    """Return a table of strings as HTML, every cell escaped and cut to a length."""
     columns = {name: [str(name), *map(str, frame[name])] for name in frame.columns}
     right = {name for name, cells in columns.items() if numeric(cells)}
 
     def cell(tag: str, name: str, value: object) -> str:
         style = ' style="text-align:right"' if name in right else ' style="text-align:left"'
-        return f"<{tag}{style}>{html_text(value)}</{tag}>"
+        return f"<{tag}{style}>{html_text(value, longest)}</{tag}>"
 
     head = "".join(cell("th", n, n) for n in frame.columns)
     body = "\n".join(
@@ -83,11 +85,11 @@ def html_table(frame: pd.DataFrame, caption: str = "") -> str:
 class Table:
     """A table of strings that shows itself: aligned text in a terminal, escaped HTML in a notebook."""
 
-    def __init__(self, frame: pd.DataFrame, caption: str = "") -> None:
-        self.frame, self.caption = frame, caption
+    def __init__(self, frame: pd.DataFrame, caption: str = "", *, longest: int = LONGEST) -> None:
+        self.frame, self.caption, self.longest = frame, caption, longest
 
     def __repr__(self) -> str:
-        return text_table(self.frame) + (f"\n{terminal_text(self.caption, 1000)}" if self.caption else "")
+        return text_table(self.frame, self.longest) + (f"\n{terminal_text(self.caption, 1000)}" if self.caption else "")
 
     def _repr_html_(self) -> str:
-        return html_table(self.frame, self.caption)
+        return html_table(self.frame, self.caption, self.longest)

@@ -29,7 +29,10 @@ def directions(metrics: Sequence[str]) -> dict[str, str]:
     return {name: METRICS[name].better for name in metrics}
 
 
-def pareto(table: pd.DataFrame, metrics: Sequence[str] | Mapping[str, str], *, label: str = "group") -> pd.DataFrame:
+def pareto(
+    table: pd.DataFrame, metrics: Sequence[str] | Mapping[str, str], *, label: str = "group",
+    tolerance: Mapping[str, float] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Return a table with its Pareto front marked.
 
     Parameters
@@ -40,6 +43,8 @@ def pareto(table: pd.DataFrame, metrics: Sequence[str] | Mapping[str, str], *, l
         Columns that count: names of registered metrics, or column to ``lower`` or ``higher``, which is better.
     label
         The column that names a candidate.
+    tolerance
+        Column to the fraction below which a difference is none: 0.02 for 2 %. By default every difference counts.
 
     Returns
     -------
@@ -69,13 +74,14 @@ def pareto(table: pd.DataFrame, metrics: Sequence[str] | Mapping[str, str], *, l
             f"No candidate has all of {', '.join(wanted)}: without them there is no front. `edgeprof runs --json` says "
             "which are missing."
         )
+    within = np.array([(tolerance or {}).get(name, 0.0) for name in wanted])
     scale = np.ptp(values[known], axis=0)
     scale[scale == 0] = 1.0
     names = table[label].astype(str).to_numpy()
     front: list[bool | None] = []
     by: list[str | None] = []
     for row, complete in zip(values, known, strict=True):
-        gain = (row - values) / scale
+        gain = np.where(np.abs(row - values) <= within * np.abs(row), 0.0, row - values) / scale
         better = known & (gain >= 0).all(axis=1) & (gain > 0).any(axis=1)
         front.append(None if not complete else not better.any())
         sums = np.where(better, gain.sum(axis=1), -np.inf)

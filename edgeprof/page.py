@@ -85,7 +85,7 @@ table {{ border-collapse: collapse; font-size: .81rem; font-variant-numeric: tab
 p.caption {{ color: var(--quiet); font-size: .82rem; margin-top: .2rem; }}
 th, td {{ padding: .3rem .42rem; border-bottom: 1px solid var(--rule); }}
 td {{ white-space: nowrap; }}
-td.words {{ white-space: normal; overflow-wrap: anywhere; }}
+td.words {{ white-space: normal; overflow-wrap: break-word; }}
 thead th {{ border-bottom: 2px solid var(--quiet); vertical-align: bottom; }}
 tbody tr:hover {{ background: var(--shade); }}
 .good {{ color: var(--good); }}

@@ -72,6 +72,11 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
     try:
         content = json.loads(notebook.read_text(encoding="utf-8"))
         cells = [c for c in content["cells"] if "parameters" in c.get("metadata", {}).get("tags", [])]
+        if "kernelspec" not in content.get("metadata", {}):
+            raise ReportError(
+                f"{notebook} does not say its kernel (metadata, kernelspec). Save it once in JupyterLab with a "
+                "Python 3 kernel."
+            )
         found = papermill.inspect_notebook(str(notebook)) if cells else {}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ReportError(f"{notebook} is not a notebook that can be read: {error!r}.") from error

@@ -10,6 +10,7 @@ import pandas as pd
 
 from edgeprof import units
 from edgeprof.errors import NotComparableError, unknown_name
+from edgeprof.fronts import pareto
 from edgeprof.metrics import TOKEN_COLUMNS, itl_ticks
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
 __all__ = [
-    "changes", "clock", "cost_table", "costs", "front_table", "itl", "itl_table", "labels", "passes", "passes_table",
-    "pick_run", "quality_table", "run_clock", "run_facts", "tradeoff",
+    "changes", "clock", "cost_table", "costs", "front", "front_table", "itl", "itl_table", "labels", "passes",
+    "passes_table", "pick_run", "quality_table", "run_clock", "run_facts", "tradeoff",
 ]  # fmt: skip
 
 _FACTS = (
@@ -140,6 +141,21 @@ def tradeoff(comparison: Comparison, board: str) -> pd.DataFrame:
     above = 100 * (table["perplexity"] / table["perplexity"].min() - 1)
     columns = ["group", "perplexity", "perplexity_above_best_pct", "model_bytes", "decode_ticks_per_token"]
     return table.assign(group=name, perplexity_above_best_pct=above)[columns]
+
+
+def front(points: pd.DataFrame, *metrics: str) -> pd.DataFrame:
+    """Return :func:`tradeoff`'s points with their Pareto front; where nobody has all metrics, nothing is on it.
+
+    Differences below the smallest effect that matters do not count: a file that is smaller by a few bytes beats none.
+    """
+    from edgeprof.changes import SMALLEST_EFFECT, SMALLEST_EFFECTS
+
+    within = {name: SMALLEST_EFFECTS.get(name, SMALLEST_EFFECT) for name in metrics}
+    try:
+        return pareto(points, metrics, tolerance=within)
+    except NotComparableError:
+        unknown = {"on_front": pd.array([None] * len(points), "boolean"), "dominated_by": None}
+        return points.assign(**unknown)
 
 
 def front_table(front: pd.DataFrame) -> pd.DataFrame:

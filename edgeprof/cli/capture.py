@@ -91,6 +91,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
+    from edgeprof import boards
     from edgeprof.capture import capture, new_capture_id
     from edgeprof.cli.captured import said_once, summary
     from edgeprof.cli.progress import PortLines
@@ -124,6 +125,11 @@ def run(args: argparse.Namespace) -> int:
     jobs: list[Job] = [Generation(label, text, args.tokens, args.temperature, args.seed) for label, text in prompts]
     if args.eval:
         jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows, logits=args.logits))
+    if not asks and all(url in boards.names() for url in args.url):
+        raise UsageError(
+            f"{args.url[0]} is an emulated board, which says nothing unless asked: give --prompt TEXT, --prompts FILE or "
+            "--eval FILE."
+        )
     settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset, dtr=args.dtr)
     days = kept_days(args.keep_wire)
     protocol = _protocol(args)

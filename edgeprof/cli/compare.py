@@ -36,9 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
     import edgeprof
     from edgeprof.comparison import JUDGED
-    from edgeprof.display import text_table
+    from edgeprof.display import terminal_text, text_table
+    from edgeprof.errors import NotComparableError, UsageError
     from edgeprof.noise_floor import Noise
 
+    if args.smallest is not None and not 0 < args.smallest < float("inf"):
+        raise UsageError(f"--smallest takes a percentage above 0, 2 for 2 %; not {args.smallest:g}.")
     dataset = edgeprof.open(args.data)
     comparison = edgeprof.compare(
         dataset,
@@ -52,12 +55,13 @@ def run(args: argparse.Namespace) -> int:
         noise=Noise.of(dataset, *map(edgeprof.open, args.noise)) if args.noise else None,
         allow=args.allow_unlike,
     )
+    code = NotComparableError.exit_code if comparison.refused else 0
     if args.json:
         print((comparison.changes if args.changes else comparison.table).to_json(orient="records", indent=1))
-        return 0
+        return code
     print(comparison)
     if args.changes and not args.all_pairs:
         print(f"\n{text_table(comparison.formatted_changes())}")
         for row in comparison.changes.to_dict("records"):
-            print(f"{row['candidate']}, {row['metric']}: {row['reason']}")
-    return 0
+            print(f"{terminal_text(row['candidate'])}, {row['metric']}: {terminal_text(row['reason'], 1000)}")
+    return code

@@ -95,10 +95,16 @@ def plot_changes(data: pd.DataFrame, *, smallest: float, ax: Axes | None = None)
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:+g}" if v else "0")
     ax.set_xlabel(
         "change of the candidate against the base [%]\n"
-        f"line: 95 % interval (none: certain)\nshaded: less than {100 * smallest:g} %"
+        f"line: 95 % interval (none: certain)\nshaded: {_shaded([row.smallest for _, row in rows], smallest)}"
     )
     style.title(ax, "What changed")
     return ax
+
+
+def _shaded(smallest: list[float], usual: float) -> str:
+    """Return what the shaded band means, where it may be another for each row."""
+    found = sorted({value for value in smallest if math.isfinite(value)}) or [usual]
+    return f"less than {100 * found[0]:g} %" if len(found) == 1 else "below the limit of each row"
 
 
 def _size(rows: list[_Row], headed: list[str]) -> tuple[float, float]:

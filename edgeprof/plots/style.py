@@ -6,7 +6,7 @@ Against the background, text has a contrast of at least 4.5:1, and lines and mar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,8 +87,7 @@ def look() -> Look:
     return _now.get()
 
 
-@contextmanager
-def use(name: str) -> Iterator[Look]:
+def use(name: str) -> AbstractContextManager[Look]:
     """Draw in another look: ``with plots.use("dark"): plots.plot_passes(data)``.
 
     Figures of one's own have to be made within, too: a figure's background is settled when it is made.
@@ -103,11 +102,15 @@ def use(name: str) -> Iterator[Look]:
     UsageError
         There is no such look.
     """
-    from matplotlib import pyplot as plt
-
     if name not in LOOKS:
         raise unknown_name("look of plots", name, LOOKS)
-    chosen = LOOKS[name]
+    return _using(LOOKS[name])
+
+
+@contextmanager
+def _using(chosen: Look) -> Iterator[Look]:
+    from matplotlib import pyplot as plt
+
     settings: dict[Any, str] = dict.fromkeys(_GROUNDS, chosen.background) | dict.fromkeys(_TEXTS, chosen.text)
     token = _now.set(chosen)
     try:
