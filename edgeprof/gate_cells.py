@@ -6,18 +6,20 @@ of the pairs that one data set has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from edgeprof.changes import Side
 from edgeprof.errors import NotComparableError
+from edgeprof.gate_lost import Lost, find_lost
 from edgeprof.gate_rules import CELL
 from edgeprof.groups import labelled
 from edgeprof.metrics import TOKEN_COLUMNS
-from edgeprof.pairs import SIDES, matched_runs
+from edgeprof.pairs import FINISHED, IDENTITY, SIDES, matched_runs, unchanged
 
 if TYPE_CHECKING:
     from edgeprof.store import Dataset
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Couple", "couples_of", "couples_of_pairs"]
 
 UNKNOWN = "unknown"
-_FINISHED = ("ok", "does_not_fit")
-_UNCHANGED = ("firmware_sha256", "model_sha256")
+_PLACE = ["pair", "kind", "prompt_id"]  # what is measured once on each side of a pair
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,20 +57,36 @@ class Couple:
     base, candidate
         Its finished runs on each side, and those that do not fit; None where there is none.
     lost
-        What of the base the candidate did not finish, in words: prompts and texts, with what became of them. Empty
-        where it finished all.
+        What of the base the candidate did not finish; said wherever it has no finished run at all.
     """
 
     cell: Cell
     base: Side | None
     candidate: Side | None
-    lost: str = ""
+    lost: Lost = field(default_factory=Lost)
 
 
 def couples_of(base: Dataset, candidate: Dataset, match: Sequence[str] = CELL) -> list[Couple]:
-    """Return the cells of two data sets side by side, in order of their names."""
+    """Return the cells of two data sets side by side, in order of their names.
+
+    Raises
+    ------
+    NotComparableError
+        One of them has both sides of pairs, so that a cell of it is two firmwares or models.
+    """
     mine, theirs = (_cells(labelled(dataset), match) for dataset in (base, candidate))
-    return _couples(mine, theirs, _tokens(base), _tokens(candidate))
+    for dataset, cells in ((base, mine), (candidate, theirs)):
+        _refuse_both_sides(dataset.path, cells)
+    my_tokens, their_tokens = _tokens(base), _tokens(candidate)
+    return [
+        Couple(
+            cell,
+            _side(mine.get(cell), my_tokens),
+            _side(theirs.get(cell), their_tokens),
+            find_lost(mine.get(cell), theirs.get(cell)),
+        )
+        for cell in sorted({*mine, *theirs})
+    ]
 
 
 def couples_of_pairs(dataset: Dataset, match: Sequence[str] = CELL) -> tuple[list[Couple], list[str]]:
@@ -86,59 +103,91 @@ def couples_of_pairs(dataset: Dataset, match: Sequence[str] = CELL) -> tuple[lis
     runs = labelled(dataset)
     paired = runs[runs["side"].isin(SIDES) & runs["pair"].notna()]
     if paired.empty:
+        found = "no run has the tags side and pair" if len(runs) else "it is empty, without a run of a device"
         raise NotComparableError(
-            f"There is nothing to judge in {dataset.path}: no run has the tags side and pair. `edgeprof sweep PLAN "
+            f"There is nothing to judge in {dataset.path}: {found}. `edgeprof sweep PLAN "
             "--against BASE` measures base and candidate in pairs; to judge two data sets, give both --baseline and "
             "--candidate, which must not be the same."
         )
     rows = matched_runs(paired[[name for name in paired.columns if name not in ("pair", "side", "session")]])
     whole = {*rows["base"], *rows["candidate"]}
-    notes = []
-    lonely = paired.loc[~paired["run_id"].isin(whole), "pair"].nunique()
-    if lonely:
-        notes.append(f"{lonely} pairs are not whole and were left out: a side of them is missing or did not finish.")
-    used, aside = _without_unchanged(paired, rows, match)
-    if aside:
-        notes.append(f"{aside} pairs in which neither firmware nor model changed were left out: they tell of noise.")
-    theirs = _cells(paired[paired["run_id"].isin(set(used["candidate"]))], match)
-    beside = dict(zip(used["candidate"], used["base"], strict=True))
-    mine = {
-        cell: paired[paired["run_id"].isin({beside[run] for run in part["run_id"]})] for cell, part in theirs.items()
-    }
-    mine |= {  # cells that should have been judged, and of which no pair is whole
-        cell: part
-        for cell, part in _cells(paired, match).items()
-        if cell not in theirs and not part["run_id"].isin(whole).any()
-    }
-    tokens = _tokens(dataset)
-    return _couples(mine, theirs, tokens, tokens), notes
-
-
-def _without_unchanged(runs: pd.DataFrame, rows: pd.DataFrame, match: Sequence[str]) -> tuple[pd.DataFrame, int]:
-    """Return matched runs without the pairs in which nothing changed, where their cell has others; and how many."""
-    by_run = runs.set_index("run_id", drop=False)
-    base, candidate = (by_run.reindex(rows[side]).set_axis(rows.index) for side in SIDES)
-    unchanged = pd.Series(True, index=rows.index)
-    for column in _UNCHANGED:
-        unchanged &= base[column].notna() & (base[column] == candidate[column]).fillna(False).astype(bool)
-    cells = _names(candidate, match)
-    aside = unchanged & cells.isin(set(cells[~unchanged]))
-    return rows[~aside], int(rows.loc[aside, "pair"].nunique())
-
-
-def _couples(
-    mine: Mapping[Cell, pd.DataFrame], theirs: Mapping[Cell, pd.DataFrame], my_tokens: pd.DataFrame,
-    their_tokens: pd.DataFrame,
-) -> list[Couple]:  # fmt: skip
-    return [
-        Couple(
-            cell,
-            _side(mine.get(cell), my_tokens),
-            _side(theirs.get(cell), their_tokens),
-            _lost(mine.get(cell), theirs.get(cell)),
-        )
-        for cell in sorted({*mine, *theirs})
+    lonely = paired[~paired["run_id"].isin(whole)]
+    why = {str(pair): _why_not_whole(part) for pair, part in lonely.groupby("pair", sort=False)}
+    notes = [
+        f"{count} pairs are not whole and were left out: {reason}." for reason, count in Counter(why.values()).items()
     ]
+    aside = _unchanged_pairs(paired, match)
+    left_out = set(rows["pair"]) & aside
+    if left_out:
+        text = "pairs in which neither firmware nor model changed were left out: they tell of noise."
+        notes.append(f"{len(left_out)} {text}")
+    mine, theirs = _cells_of_pairs(paired[~paired["pair"].isin(aside)], match)
+    tokens = _tokens(dataset)
+    couples = []
+    for cell in sorted({*mine, *theirs}):
+        base, candidate = (_side(part.get(cell), tokens, whole) for part in (mine, theirs))
+        lost = find_lost(mine.get(cell), theirs.get(cell))
+        if candidate is None and not lost.text:
+            reasons = sorted({why[str(pair)] for pair in theirs[cell]["pair"]})
+            lost = Lost("missing", f"No pair of it is whole: {', or '.join(reasons)}. Measure it in pairs again.")
+        couples.append(Couple(cell, base, candidate, lost))
+    return couples, notes
+
+
+def _refuse_both_sides(path: str, cells: Mapping[Cell, pd.DataFrame]) -> None:
+    for cell, runs in cells.items():
+        sides = runs[runs["side"].isin(SIDES) & runs["pair"].notna()]
+        identities = sides[list(IDENTITY)].drop_duplicates()
+        if len(set(sides["side"])) > 1 and (len(identities) > 1 or identities.isna().any(axis=None)):
+            raise NotComparableError(
+                f"{path} has both sides of pairs of {cell}: as one side of a gate it would mix old and new firmware or "
+                f"models. Judge the pairs with `edgeprof gate --data {path}`, or give data sets of one side each."
+            )
+
+
+def _why_not_whole(part: pd.DataFrame) -> str:
+    """Return why a pair is not whole, by its runs."""
+    done = part[part["status"].isin(FINISHED)]
+    if done.groupby("side")["capture_id"].nunique().gt(1).any() or done.duplicated(["side", *_PLACE]).any():
+        return "a side of them was measured more than once under one name"
+    if len(set(done["board"])) > 1:
+        return "their sides are of two boards"
+    return "a side of them is missing or did not finish"
+
+
+def _unchanged_pairs(paired: pd.DataFrame, match: Sequence[str]) -> set[str]:
+    """Return the pairs in which nothing changed, where their cell has others, whatever became of those."""
+    bases, candidates = (paired[paired["side"] == side] for side in SIDES)
+    beside = candidates[_PLACE].merge(bases.drop_duplicates(_PLACE)[[*_PLACE, "run_id", *IDENTITY]], "left", _PLACE)
+    same = unchanged(beside, candidates)
+    cells = _names(candidates, match)
+    others = set(cells[~same & beside["run_id"].notna().to_numpy(bool)])
+    return set(candidates.loc[same & cells.isin(others).to_numpy(bool), "pair"])
+
+
+def _cells_of_pairs(
+    paired: pd.DataFrame, match: Sequence[str]
+) -> tuple[dict[Cell, pd.DataFrame], dict[Cell, pd.DataFrame]]:
+    """Return the runs of the base and of the candidate by the candidate's cells, finished or not.
+
+    A base that no candidate stands beside is a cell by its own name: it should have been measured.
+    """
+    bases, candidates = (paired[paired["side"] == side] for side in SIDES)
+    names = _names(candidates, match)
+    by_place = dict(zip(_places(candidates), names, strict=True))
+    by_pair = dict(zip(candidates["pair"], names, strict=True))
+    own = _names(bases, match)
+    beside = [
+        by_place.get(place) or by_pair.get(place[0]) or name for place, name in zip(_places(bases), own, strict=True)
+    ]
+    theirs = _grouped(candidates, names)
+    judged_elsewhere = set(own[bases["pair"].isin(by_pair)])
+    mine = _grouped(bases, pd.Series(beside, index=bases.index, dtype=object))
+    return {cell: part for cell, part in mine.items() if cell in theirs or cell not in judged_elsewhere}, theirs
+
+
+def _places(runs: pd.DataFrame) -> list[tuple[str, ...]]:
+    return list(runs[_PLACE].astype(object).fillna("").itertuples(index=False, name=None))
 
 
 def _names(runs: pd.DataFrame, match: Sequence[str]) -> pd.Series:
@@ -148,35 +197,21 @@ def _names(runs: pd.DataFrame, match: Sequence[str]) -> pd.Series:
 
 
 def _cells(runs: pd.DataFrame, match: Sequence[str]) -> dict[Cell, pd.DataFrame]:
-    names = _names(runs, match)
+    return _grouped(runs, _names(runs, match))
+
+
+def _grouped(runs: pd.DataFrame, names: pd.Series) -> dict[Cell, pd.DataFrame]:
     return {cell: runs[names == cell] for cell in dict.fromkeys(names)}
 
 
-def _side(runs: pd.DataFrame | None, tokens: pd.DataFrame) -> Side | None:
+def _side(runs: pd.DataFrame | None, tokens: pd.DataFrame, whole: Collection[str] | None = None) -> Side | None:
+    """Return the finished runs, of pairs those of whole ones; None where there is none."""
     if runs is None:
         return None
-    done = runs[runs["status"].isin(_FINISHED)]
+    done = runs[runs["status"].isin(FINISHED)]
+    if whole is not None:
+        done = done[done["run_id"].isin(set(whole))]
     return Side(done, tokens[tokens["run_id"].isin(set(done["run_id"]))]) if len(done) else None
-
-
-def _lost(base: pd.DataFrame | None, candidate: pd.DataFrame | None) -> str:
-    """Return which prompts and texts of the base the candidate did not finish: what is not measured may be worse."""
-    if base is None:
-        return ""
-    wanted = set(_asked(base[base["status"].isin(_FINISHED)]))
-    rows = base.iloc[:0] if candidate is None else candidate
-    done = rows["status"].isin(_FINISHED)
-    ends = rows.loc[~done, "status"].fillna("its end was not seen")
-    became = dict(zip(_asked(rows[~done]), ends, strict=True))
-    lost = sorted(wanted - set(_asked(rows[done])))
-    return ", ".join(f"{prompt} ({became.get(prompt, 'not measured')})" for prompt in lost)
-
-
-def _asked(runs: pd.DataFrame) -> list[str]:
-    return [
-        " ".join(("text" if kind == "score" else "prompt", repr(prompt)))
-        for kind, prompt in zip(runs["kind"], runs["prompt_id"].fillna("").astype(str), strict=True)
-    ]
 
 
 def _tokens(dataset: Dataset) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import math
 from typing import Literal
 
 from edgeprof import units
-from edgeprof.changes import Change, Side
+from edgeprof.changes import MISSING, Change, Side
 from edgeprof.gate_rules import Rule
 
 __all__ = ["LEAST_LIMIT", "Outcome", "decide", "worsening"]
@@ -41,7 +41,7 @@ def decide(change: Change, rule: Rule, base: Side | None = None) -> tuple[Outcom
     tells = verdict.certain or change.smallest <= limit * (1 + 1e-9)
     reason = verdict.reason.replace("smallest effect", "limit") if tells else verdict.reason
     if change.method == "none":
-        return ("skipped" if rule.optional and not _measured(change, base) else "could not judge"), reason
+        return ("skipped" if rule.optional and _not_measured(change, base) else "could not judge"), reason
     if verdict.word == "worse":
         return "fail", reason
     if verdict.word == "better":
@@ -59,13 +59,13 @@ def decide(change: Change, rule: Rule, base: Side | None = None) -> tuple[Outcom
     return "could not judge", reason
 
 
-def _measured(change: Change, base: Side | None) -> bool:
-    """Tell whether the base has a value of a metric that could not be judged."""
-    if not math.isnan(change.base):
-        return True
-    if base is None or change.metric not in _QUALITY:
+def _not_measured(change: Change, base: Side | None) -> bool:
+    """Tell whether a metric could not be judged because the base has no value of it, and for no other reason."""
+    if not change.verdict.reason.startswith(MISSING) or not math.isnan(change.base):
         return False
-    return bool(base.tokens["scored"].fillna(False).astype(bool).any())  # of quality only the tokens tell
+    if base is None or change.metric not in _QUALITY:
+        return True
+    return not base.tokens["scored"].fillna(False).astype(bool).any()  # of quality only the tokens tell
 
 
 def _holds(change: Change) -> bool:

@@ -151,7 +151,8 @@ def gate(
         noise = Noise.of(*sets)
     problems = [f"{d.path}: {problem}" for d in sets for problem in d.problems]
     if not any(couple.base for couple in couples):
-        problems.append(f"There is nothing to judge: {base.path} has no finished run to compare with.")
+        lacks = "finished run to compare with" if candidate else "whole pair"
+        problems.append(f"There is nothing to judge: {base.path} has no {lacks}.")
     return GateResult(
         tuple(judge_couples(couples, rules, judge, noise=noise)),
         tuple(problems),
@@ -181,14 +182,12 @@ def judge_couples(
 def _judge_couple(couple: Couple, rules: Rules, judge: Judge, noise: Noise | None) -> list[Check]:
     cell, base, candidate = couple.cell, couple.base, couple.candidate
     if candidate is None:
-        text = f"The candidate has no finished run of it: {couple.lost}. Measure it, or take it out of the base."
-        return [Check(cell, EVERYTHING, "could not judge", "missing", text)]
+        return [Check(cell, EVERYTHING, "could not judge", couple.lost.word, couple.lost.text)]
     if base is None:
         return [Check(cell, EVERYTHING, "skipped", "new", "The base has no finished run of it.")]
     checks = []
-    if couple.lost:
-        text = f"The candidate did not finish what the base did: {couple.lost}. Find out why, and measure it again."
-        checks.append(Check(cell, EVERYTHING, "could not judge", "not finished", text))
+    if couple.lost.text:
+        checks.append(Check(cell, EVERYTHING, "could not judge", couple.lost.word, couple.lost.text))
 
     def judged(metrics: Sequence[str], smallest: float | None) -> dict[str, Change]:
         found = judge(metrics, base, candidate, smallest=smallest, looks=rules.looks, noise=noise, allow=rules.allow)

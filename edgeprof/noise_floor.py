@@ -17,7 +17,7 @@ import pandas as pd
 
 from edgeprof.intervals import gate_interval, session_deviation
 from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS
-from edgeprof.pairs import SIDES, matched_runs, pair_tags
+from edgeprof.pairs import IDENTITY, SIDES, matched_runs, pair_tags, unchanged
 from edgeprof.run_values import DECODE_MEDIAN, all_run_values
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ The interval of many pairs is narrow however noisy they are. Verdicts depend on 
 with the floor no lower than this, that share of false alarms holds for any noise.
 """
 
-_SAME = ("firmware_sha256", "model_sha256")
-_CELL = ["board", *_SAME, "quant", "kind", "prompt_id"]
+_CELL = ["board", *IDENTITY, "quant", "kind", "prompt_id"]
 _IN_TICKS = ("tick", "tick/token")
 _JUDGED = (DECODE_MEDIAN, *(name for name, metric in METRICS.items() if metric.better))
 _COLUMNS = [
@@ -162,11 +161,7 @@ def _pairs(values: pd.DataFrame, tagged: pd.DataFrame) -> dict[tuple[str, str], 
     """Return, by board and metric, a log ratio for each pair with no change, and the median of the base's values."""
     rows = matched_runs(tagged.drop(columns=["pair", "side", "session"]))
     base, candidate = (tagged.reindex(rows[side]) for side in SIDES)
-    unchanged = np.ones(len(rows), bool)
-    for column in _SAME:  # what is unknown may have changed
-        known = base[column].notna().to_numpy(bool)
-        unchanged &= known & (base[column].to_numpy(object) == candidate[column].to_numpy(object))
-    rows = rows[unchanged]
+    rows = rows[unchanged(base, candidate)]
     one, other = (values.reindex(rows[side]).to_numpy(np.float64) for side in SIDES)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where((one > 0) & (other > 0), np.log(other) - np.log(one), np.nan)

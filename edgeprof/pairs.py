@@ -10,13 +10,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["SIDES", "TAGS", "matched_runs", "pair_tags"]
+__all__ = ["FINISHED", "IDENTITY", "SIDES", "TAGS", "matched_runs", "pair_tags", "unchanged"]
 
 SIDES = ("base", "candidate")
 TAGS = ("pair", "side", "session")
-_FINISHED = ("ok", "does_not_fit")
+FINISHED = ("ok", "does_not_fit")
+"""The statuses of runs that came to their end: whether a model fits is an answer, too."""
+IDENTITY = ("firmware_sha256", "model_sha256")
+"""The columns of ``runs`` in which the sides of a pair are alike if nothing changed between them."""
 
 
 def pair_tags(runs: pd.DataFrame) -> pd.DataFrame:
@@ -46,6 +51,27 @@ def _texts(tags: Any) -> list[str | None]:
     return [value if isinstance(value, str) else None for value in values]
 
 
+def unchanged(base: pd.DataFrame, candidate: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Tell between which runs neither firmware nor model changed; what is unknown may have.
+
+    Parameters
+    ----------
+    base, candidate
+        Rows of table ``runs``, n of each: row i of the one beside row i of the other.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,).
+    """
+    same = np.ones(len(base), bool)
+    for column in IDENTITY:
+        one, other = (side[column].astype(object) for side in (base, candidate))
+        known = (one.notna().to_numpy(bool)) & other.notna().to_numpy(bool)
+        same &= known & (one.fillna("").to_numpy(object) == other.fillna("").to_numpy(object))
+    return same
+
+
 def matched_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of all whole pairs, base and candidate side by side.
 
@@ -64,7 +90,7 @@ def matched_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """
     tags = pair_tags(runs)
     own = ["capture_id", "run_id", "board", "kind", "prompt_id"]
-    finished = runs["status"].isin(_FINISHED) & tags["side"].isin(SIDES) & tags["pair"].notna()
+    finished = runs["status"].isin(FINISHED) & tags["side"].isin(SIDES) & tags["pair"].notna()
     rows = pd.concat([runs.loc[finished, own], tags[finished]], axis=1)
     columns = ["pair", "session", "board", "kind", "prompt_id", *SIDES]
     found: list[dict[str, Any]] = []

@@ -282,23 +282,26 @@ def open_dataset(path: str | Path) -> Dataset:
     Raises
     ------
     StorageError
-        There is no such folder, or all that is in it is damaged.
+        There is no such folder, it cannot be listed, or all that is in it is damaged.
     NewerFormatError
         All that is in it was written by a newer edgeprof.
     """
     text = str(path)
-    if "://" in text:
-        filesystem, root = pafs.FileSystem.from_uri(text)
-    else:
-        filesystem, root = pafs.LocalFileSystem(), str(Path(text).absolute())
-    if filesystem.get_file_info(root).type != pafs.FileType.Directory:
-        raise StorageError(f"There is no data set at {text}: the folder does not exist. `edgeprof demo` makes one.")
+    try:
+        filesystem, folders = _capture_folders(text)
+    except (OSError, pa.ArrowException) as error:
+        if isinstance(error, EdgeprofError):
+            raise
+        raise StorageError(
+            f"The data set {text} cannot be opened ({error}). It is a folder, or a URI that pyarrow knows, such as "
+            "s3://bucket/prefix; of a URI check the bucket's name, the credentials and the network."
+        ) from error
     files: list[dict[str, Any]] = []
     tails: list[dict[_Key, pa.Table]] = []
     names: list[str] = []
     problems: list[str] = []
     errors: list[EdgeprofError] = []
-    for folder in sorted(_captures(filesystem, root)):
+    for folder in folders:
         try:
             found, tail = _open_capture(filesystem, folder)
         except EdgeprofError as error:
@@ -315,6 +318,23 @@ def open_dataset(path: str | Path) -> Dataset:
         warnings.warn(problem, stacklevel=2)
     tail = {k: pa.concat_tables([t[k] for t in tails if k in t]) for k in dict.fromkeys(k for t in tails for k in t)}
     return Dataset(text, filesystem, files, tail, names, problems)
+
+
+def _capture_folders(text: str) -> tuple[pafs.FileSystem, list[str]]:
+    """Return the folders of a data set's captures, in order, and where they are."""
+    if "://" in text:
+        filesystem, root = pafs.FileSystem.from_uri(text)
+    else:
+        filesystem, root = pafs.LocalFileSystem(), str(Path(text).absolute())
+    found = filesystem.get_file_info(root).type
+    if found == pafs.FileType.Directory:
+        return filesystem, sorted(_captures(filesystem, root))
+    if found == pafs.FileType.NotFound:
+        raise StorageError(f"There is no data set at {text}: the folder does not exist. `edgeprof demo` makes one.")
+    raise StorageError(
+        f"There is no data set at {text}: it is a file, and a data set is a folder that holds capture=... folders. "
+        "Give the folder; what other programs wrote is read by `edgeprof import`."
+    )
 
 
 def _captures(filesystem: pafs.FileSystem, root: str) -> list[str]:
@@ -349,7 +369,7 @@ def _open_capture(filesystem: pafs.FileSystem, folder: str) -> tuple[list[dict[s
                 tail = _tail(Path(folder), manifests)
                 if (Path(folder) / "journal").is_dir() or last:
                     return files, tail
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, EdgeprofError):
             raise
         raise StorageError(f"{folder} is damaged ({error!r}); run `edgeprof verify`.") from error

@@ -1,7 +1,7 @@
 """The command line: parses, calls the library, prints, and ends with a documented code.
 
 Exit codes: 0 done · 1 judged and bad · 2 could not judge · 3 wrong use · 4 device or transport · 5 storage ·
-130 interrupted.
+70 internal error · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 import warnings
 from typing import Any, NoReturn
 
 from edgeprof._version import __version__
-from edgeprof.errors import EdgeprofError, unknown_name
+from edgeprof.errors import EdgeprofError, StorageError, unknown_name
 
-__all__ = ["main"]
+__all__ = ["INTERNAL_ERROR", "discard_output", "main", "parser_of"]
+
+INTERNAL_ERROR = 70
+"""The exit code of a fault in edgeprof itself (EX_SOFTWARE): no verdict may be read from it."""
 
 # Verb: (module that defines `add(parser)` and `run(args)`, what `edgeprof --help` says of it).
 VERBS: dict[str, tuple[str, str]] = {
@@ -51,7 +55,7 @@ LONGEST_MESSAGE = 2000
 
 _EPILOG = """\
 exit codes: 0 done · 1 judged and bad · 2 could not judge (missing or unlike data) · 3 wrong use ·
-4 device or transport · 5 storage · 130 interrupted.   `edgeprof VERB --help` explains a verb."""
+4 device or transport · 5 storage · 70 internal error · 130 interrupted.   `edgeprof VERB --help` explains a verb."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,6 +98,15 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line; return its exit code."""
     words = sys.argv[1:] if argv is None else argv
     signal.signal(signal.SIGTERM, _terminated)
+    code = _run(words)
+    try:
+        sys.stdout.flush()
+    except OSError:  # said already; at exit Python would end with a code of its own
+        discard_output()
+    return code
+
+
+def _run(words: list[str]) -> int:
     try:
         if not words or words[0].startswith("-"):
             overview = _overview()
@@ -106,7 +119,9 @@ def main(argv: list[str] | None = None) -> int:
         args = parser_of(verb).parse_args(rest)
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return int(_module(verb).run(args) or 0)
+            code = int(_module(verb).run(args) or 0)
+            sys.stdout.flush()  # what cannot be written is an error here, not one that nobody hears of at exit
+            return code
     except EdgeprofError as error:
         print(f"edgeprof: {_paragraph(error)}", file=sys.stderr)
         return error.exit_code
@@ -114,9 +129,22 @@ def main(argv: list[str] | None = None) -> int:
         print("edgeprof: interrupted; what was captured is kept.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing may be written any more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()  # whoever read it has seen enough
         return 0
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename is not None else ""
+        text = f"{' '.join(words[:1])} could not go on: {error.strerror or error}{where}. See to it and run it again."
+        print(f"edgeprof: {_paragraph(text)}", file=sys.stderr)
+        return StorageError.exit_code
+    except Exception:
+        traceback.print_exc()
+        print("edgeprof: this is a fault in edgeprof; please report it with the lines above.", file=sys.stderr)
+        return INTERNAL_ERROR
+
+
+def discard_output() -> None:
+    """Write nothing to standard output any more, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _paragraph(message: object) -> str:

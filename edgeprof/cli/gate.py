@@ -44,7 +44,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
+    from edgeprof.cli import discard_output
     from edgeprof.gate_outputs import write_all
+    from edgeprof.gate_outputs.annotations import commands
     from edgeprof.gate_outputs.results import results_json
     from edgeprof.gate_outputs.text import report
     from edgeprof.gating import gate
@@ -56,10 +58,16 @@ def run(args: argparse.Namespace) -> int:
     others = [open_dataset(path) for path in args.noise]
     noise = Noise.of(*others, base, *([candidate] if candidate else [])) if others else None
     result = gate(base, candidate, rules, noise=noise)
-    print(results_json(result) if args.json else report(result, everything=args.all))
-    _tell_github(result, in_log=not args.json)
-    if args.out is not None:
+    if args.out is not None:  # files first: whoever reads the output may go away
         write_all(result, args.out)
+    _write_summary(result)
+    try:
+        print(results_json(result) if args.json else report(result, everything=args.all))
+        if not args.json and os.environ.get("GITHUB_ACTIONS") == "true":
+            print("\n".join(commands(result)))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the verdict stands, whoever stopped reading it
+        discard_output()
     return result.exit_code
 
 
@@ -96,13 +104,10 @@ def _same(one: str, other: str) -> bool:
     return one == other or ("://" not in one + other and Path(one).resolve() == Path(other).resolve())
 
 
-def _tell_github(result: GateResult, *, in_log: bool) -> None:
-    """Say it where GitHub Actions looks for it: annotations in the log, and the summary of the step."""
-    from edgeprof.gate_outputs.annotations import commands
+def _write_summary(result: GateResult) -> None:
+    """Write the summary of the step where GitHub Actions looks for it."""
     from edgeprof.gate_outputs.markdown import LARGEST_BYTES, summary
 
-    if in_log and os.environ.get("GITHUB_ACTIONS") == "true":
-        print("\n".join(commands(result)))
     named = os.environ.get("GITHUB_STEP_SUMMARY")
     if not named:
         return

@@ -96,7 +96,16 @@ def test_the_overview_names_every_verb_and_code(cli):
     assert said.code == 0
     for verb, (_, text) in VERBS.items():
         assert re.search(rf"^  {verb} +{re.escape(text)}", said.out, re.MULTILINE)
-    for code in ("0 done", "1 judged", "2 could not judge", "3 wrong use", "4 device", "5 storage", "130 interrupted"):
+    for code in (
+        "0 done",
+        "1 judged",
+        "2 could not judge",
+        "3 wrong use",
+        "4 device",
+        "5 storage",
+        "70 internal",
+        "130 interrupted",
+    ):
         assert code in said.out
     assert cli().code == 3
     assert cli("--version").out == f"edgeprof {edgeprof.__version__}\n"

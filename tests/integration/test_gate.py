@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from edgeprof.cli import main
+from edgeprof.cli import INTERNAL_ERROR, main
 from edgeprof.gate_outputs import FILES
 
 ROOT = Path(__file__).parents[2]
@@ -205,6 +205,65 @@ def test_what_is_no_data_set(gate, base, tmp_path):
     assert code == 2
     assert "There is nothing to judge" in out
     assert gate("--baseline", base, "--candidate", tmp_path / "empty")[0] == 2
+
+
+def test_what_cannot_be_opened_is_storage(gate, base, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path, words in (
+        ("memory://x", "cannot be opened"),
+        (tmp_path / ("x" * 300), "cannot be opened"),
+        (tmp_path / "file", "it is a file"),
+    ):
+        code, out, err = gate("--baseline", base, "--candidate", path)
+        assert (code, out, err.count("\n")) == (5, "", 1)
+        assert words in err
+
+
+def test_an_error_of_the_system_is_storage_and_a_fault_is_no_verdict(base, monkeypatch, capsys):
+    def refuse(error):
+        def fail(*_, **__):
+            raise error
+
+        monkeypatch.setattr("edgeprof.gating.gate", fail)
+        return main(["gate", "--data", str(base)]), capsys.readouterr().err
+
+    code, err = refuse(OSError(28, "No space left on device", "out"))
+    assert (code, err) == (
+        5,
+        "edgeprof: gate could not go on: No space left on device (out). See to it and run it again.\n",
+    )
+    code, err = refuse(ZeroDivisionError("by chance"))
+    assert code == INTERNAL_ERROR
+    assert code not in (0, 1, 2)
+    assert "Traceback" in err
+    assert "ZeroDivisionError: by chance" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pipe", "/dev/full"])
+def test_an_output_that_cannot_be_written(base, candidate, tmp_path, name):
+    alter(candidate, CELLS[0], "tokens", **slower(1.5))
+    if name == "pipe":
+        reading, writing = os.pipe()
+        os.close(reading)
+    elif Path(name).exists():
+        writing = os.open(name, os.O_WRONLY)
+    else:
+        pytest.skip("only on systems with /dev/full")
+    words = ("--baseline", str(base), "--candidate", str(candidate), "--out", str(tmp_path / "out"))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeprof", "gate", *words], stdout=writing, stderr=subprocess.PIPE, text=True,
+            check=False, env=environment(tmp_path), timeout=120,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(FILES)
+    if name == "pipe":
+        assert (done.returncode, done.stderr) == (1, "")  # the verdict stands
+    else:
+        assert (done.returncode, done.stderr.count("\n")) == (5, 1)
+        assert "No space left on device" in done.stderr
 
 
 def test_a_data_set_is_not_judged_by_itself(gate, base):
