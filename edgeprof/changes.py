@@ -39,6 +39,7 @@ MISSING = "It needs "
 """How the reason begins where a side has no value: nothing is wrong, it was not measured."""
 QUALITY = ("perplexity", "nll_mean")
 _DECODE = "decode_ticks_per_token"
+_OF_DECODING = ("decode_", "itl_", "position_")  # how the names begin of what is made of decode passes
 _MODEL = ("quant", "model", "model_sha256")
 _IDENTITY = (*_MODEL, "firmware", "firmware_sha256", "kernel_variant", "compiler", "n_ctx")
 
@@ -232,8 +233,8 @@ def _exact(metric: str, sides: Sides, smallest: float) -> Change:
     if left:
         names = ", ".join(str(name)[:24] or "without a name" for name in left[:3])
         verdict = replace(verdict, reason=f"{verdict.reason}; without prompt {names}, of which one side has no value")
-    share = math.nan if _is_of_file(metric) else sides.compared
-    verdict = _with_share(verdict, share, "decode passes") if metric == _DECODE else verdict
+    share = sides.compared if metric.startswith(_OF_DECODING) else math.nan
+    verdict = _with_share(verdict, share, "decode passes")
     counts = [_runs_of(side, both) for side in sides.each()]
     return Change(
         metric, m.unit, m.better, base, candidate, counts[0], counts[1], "exact", verdict, (), smallest, share
@@ -293,10 +294,11 @@ def _noisy(metric: str, sides: Sides, smallest: float, alpha: float, noise: Nois
         values = [float(side.values(metric).median()) for side in sides.each()]
         return unjudged(metric, f"{MISSING}{sides.missing(metric, *values)}.", *values, smallest=smallest)
     m = METRICS[metric]
-    verdict = _with_share(found.verdict, sides.compared, "decode passes") if metric == _DECODE else found.verdict
+    share = sides.compared if metric.startswith(_OF_DECODING) else math.nan
+    verdict = _with_share(found.verdict, share, "decode passes")
     return Change(
         metric, m.unit, m.better, *found.medians, *found.counts, found.method, verdict, found.findings, found.smallest,
-        sides.compared,
+        share,
     )  # fmt: skip
 
 

@@ -130,7 +130,10 @@ def notes(
 
 def _rule(metrics: Sequence[str], smallest: float | None) -> str:
     cost, quality = (100 * (smallest or usual) for usual in (SMALLEST_EFFECT, SMALLEST_EFFECTS["perplexity"]))
-    rule = f"Cost: better or worse beyond {cost:g} %, exact on clocks that count, by the whole 95 % interval on others."
+    rule = (
+        f"Cost: better or worse beyond {cost:g} %, exact on clocks that count, by the whole 95 % interval on others, "
+        "over the prompts and passes that both have."
+    )
     if "perplexity" not in metrics:
         return rule
     return (

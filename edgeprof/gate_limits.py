@@ -10,7 +10,7 @@ import math
 from typing import Literal
 
 from edgeprof import units
-from edgeprof.changes import MISSING, Change, Side
+from edgeprof.changes import MISSING, QUALITY, Change, Side
 from edgeprof.gate_rules import Rule
 
 __all__ = ["LEAST_LIMIT", "Outcome", "decide", "worsening"]
@@ -18,7 +18,8 @@ __all__ = ["LEAST_LIMIT", "Outcome", "decide", "worsening"]
 Outcome = Literal["pass", "fail", "could not judge", "skipped"]
 LEAST_LIMIT = 1e-9
 """What a limit of 0 is judged as: a change that is any at all."""
-_QUALITY = ("perplexity", "nll_mean")
+LEAST_COMPARED = 0.5
+"""Less than this share of what was measured stands for nothing."""
 
 
 def decide(change: Change, rule: Rule, base: Side | None = None) -> tuple[Outcome, str]:
@@ -44,6 +45,8 @@ def decide(change: Change, rule: Rule, base: Side | None = None) -> tuple[Outcom
         return ("skipped" if rule.optional and _not_measured(change, base) else "could not judge"), reason
     if verdict.word == "worse":
         return "fail", reason
+    if change.compared < LEAST_COMPARED:
+        return "could not judge", f"{reason.rstrip('.')}. So little stands for nothing: measure the rest again."
     if verdict.word == "better":
         return "pass", reason
     if not tells:
@@ -63,7 +66,7 @@ def _not_measured(change: Change, base: Side | None) -> bool:
     """Tell whether a metric could not be judged because the base has no value of it, and for no other reason."""
     if not change.verdict.reason.startswith(MISSING) or not math.isnan(change.base):
         return False
-    if base is None or change.metric not in _QUALITY:
+    if base is None or change.metric not in QUALITY:
         return True
     return not base.tokens["scored"].fillna(False).astype(bool).any()  # of quality only the tokens tell
 

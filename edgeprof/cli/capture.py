@@ -127,8 +127,8 @@ def run(args: argparse.Namespace) -> int:
         jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows, logits=args.logits))
     if not asks and all(url in boards.names() for url in args.url):
         raise UsageError(
-            f"{args.url[0]} is an emulated board, which says nothing unless asked: give --prompt TEXT, --prompts FILE or "
-            "--eval FILE."
+            f"{args.url[0]} is an emulated board, which says nothing unless asked: give --prompt TEXT, --prompts "
+            "FILE or --eval FILE."
         )
     settings = PortSettings(baudrate=args.baud, parity=args.parity, rtscts=args.rtscts, reset=args.reset, dtr=args.dtr)
     days = kept_days(args.keep_wire)

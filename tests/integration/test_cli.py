@@ -212,7 +212,8 @@ def test_models_that_are_none(cli, tmp_path):
 
 def test_names_that_there_are_not(cli, data, tmp_path):
     cli("compare", data, "--by", "qant").refused(3, "Did you mean 'quant'?")
-    cli("compare", data, "--baseline", "Q8_1").refused(3, "Did you mean 'Q8_0'?", "Board: 'fake'")
+    cli("compare", data, "--baseline", "Q8_1").refused(3, "Did you mean 'Q8_0'?", "board 'fake'")
+    cli("compare", data, "--smallest", "-3").refused(3, "a percentage above 0")
     cli("export", data, "tokns").refused(3, "Did you mean 'tokens'?")
     cli("report", "quickstrat", data).refused(3, "Did you mean '00_quickstart'?")
     cli("report").refused(3, "Which notebook?")
@@ -254,7 +255,7 @@ def test_there_is_nothing_to_compare(cli, tmp_path):
 
 def test_unlike_runs_are_not_compared(cli, data):
     handmade.stored(data, "three", quant="Q5_0", clock="cycles")
-    cli("compare", data).refused(2, "cannot be compared: clock differs (cycles, instructions)")
+    cli("compare", data).refused(2, "cannot be compared: their clocks count different things (cycles, instructions)")
 
 
 # ---- 4: devices ----

@@ -180,7 +180,7 @@ def test_the_notebooks_make_reports_of_the_reference_data(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("board=wasp", "no board in this data set 'wasp'. Did you mean 'wasm'?"),
+        ("board=wasp", "no run with board 'wasp'. Did you mean 'wasm'?"),
         ("baseline=Q4_1", "Did you mean 'Q4_0'?"),
     ],
 )
@@ -270,7 +270,7 @@ def test_the_leaderboard_of_a_data_set(tmp_path, capsys):
     assert main(["report", "--leaderboard", str(tmp_path / "none"), "--out", str(tmp_path)]) == 5
 
 
-@pytest.mark.parametrize("name", ["00_quickstart", "02_inspect_run", "04_memory_budget"])
+@pytest.mark.parametrize("name", ["00_quickstart", "02_inspect_run", "03_compare_quantizations", "04_memory_budget"])
 def test_a_notebook_needs_nothing_but_the_data(tmp_path, name):
     """Of a board, models and prompts that the reference data do not have, without a vocabulary and an image."""
     handmade.stored(tmp_path / "data", "one", "first")

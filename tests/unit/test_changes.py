@@ -374,6 +374,11 @@ def test_quality_is_judged_on_every_clock_by_the_text():
     assert judge_change("perplexity", text(nlls), text(nlls, "c")).verdict.word == "same"
 
 
+def test_a_text_that_is_scored_exactly_alike_is_the_same_however_short():
+    change = judge_change("perplexity", text([[1.0, 2.0]]), text([[1.0, 2.0]], "c"))
+    assert (change.verdict.word, change.verdict.certain) == ("same", True)
+
+
 def test_a_short_text_is_not_enough():
     change = judge_change("perplexity", text([[1.0, 1.0]] * 9), text([[3.0, 3.0]] * 9, "c"))
     assert change.verdict.word == "not enough data"
@@ -412,6 +417,15 @@ def test_unlike_sides_are_refused_with_every_reason():
     with pytest.raises(NotComparableError, match="count different things") as error:
         judge_change("model_bytes", base, candidate, allow=("tokens",))
     assert "numbers of tokens" not in str(error.value)
+
+
+def test_what_was_measured_in_pairs_may_be_two_files():
+    base, candidate = paired(1, 12, 1.06)
+    candidate.runs["model_sha256"] = "another"
+    assert judge_change(DECODE, base, candidate).verdict.word == "worse"
+    candidate.runs["pair"] = [f"t/{i}" for i in range(12)]
+    with pytest.raises(NotComparableError, match="2 different files"):
+        judge_change(DECODE, base, candidate)
 
 
 def test_a_negative_value_is_not_judged():

@@ -68,3 +68,14 @@ def test_bad_input() -> None:
         pareto(table([(1, 1)]), {"cost": "less"})
     with pytest.raises(NotComparableError, match="No candidate has all of cost, rate"):
         pareto(table([(np.nan, 1)]), BOTH)
+
+
+def test_differences_that_do_not_matter_do_not_count():
+    table = pd.DataFrame(
+        {"group": ["good", "ruined", "slow"], "model_bytes": [1000, 999, 1010], "perplexity": [1.2, 12.0, 1.2]}
+    )
+    exactly = pareto(table, ["model_bytes", "perplexity"])
+    assert exactly["on_front"].tolist() == [True, True, False]
+    within = pareto(table, ["model_bytes", "perplexity"], tolerance={"model_bytes": 0.02, "perplexity": 0.01})
+    assert within["on_front"].tolist() == [True, False, True]
+    assert within["dominated_by"].tolist()[1] == "good"

@@ -144,6 +144,15 @@ def test_repeats_that_differ_on_an_exact_clock_are_no_pass_though_optional():
     assert found(result)["toy m Q4_0", COST] == (NOT, "not measured")
 
 
+def test_a_generation_that_stops_at_once_is_no_pass():
+    runs, tokens = sets(n=60)[0], sets(n=60)[1]
+    short = [t for t in tokens if t["phase"] != "decode" or t["position"] <= min(
+        x["position"] for x in tokens if x["phase"] == "decode")]  # fmt: skip
+    result = gate(dataset((runs, tokens)), dataset((runs, short)))
+    (check,) = [c for c in result.checks if c.metric == COST]
+    assert check.outcome == "could not judge" and "So little stands for nothing" in check.reason
+
+
 def test_the_ends_of_a_rate_are_those_of_the_time_that_it_stands_for():
     verdict = Verdict("worse", "", -0.5, -1.0, -0.2, 0.0, 0)
     low, high = worsening(changed(verdict, better="higher"))
