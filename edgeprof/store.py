@@ -292,9 +292,11 @@ def open_dataset(path: str | Path) -> Dataset:
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, EdgeprofError):
             raise
+        from edgeprof.transports import redact
+
         raise StorageError(
-            f"The data set {text} cannot be opened ({error}). It is a folder, or a URI that pyarrow knows, such as "
-            "s3://bucket/prefix; of a URI check the bucket's name, the credentials and the network."
+            f"The data set {redact(text)} cannot be opened ({redact(str(error))}). It is a folder, or a URI that "
+            "pyarrow knows, such as s3://bucket/prefix; check the name, the credentials and the network."
         ) from error
     files: list[dict[str, Any]] = []
     tails: list[dict[_Key, pa.Table]] = []

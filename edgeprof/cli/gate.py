@@ -10,7 +10,7 @@ summary.md, gl-code-quality.json, badges and benchmark.json. On GitHub Actions t
 its summary.
 
 Exit codes: 0 all pass · 1 something is worse beyond its limit · 2 something could not be judged (missing, unlike or
-too few data), which is never a pass · 3 wrong use · 5 storage.
+too few data), which is never a pass · 3 wrong use · 5 storage · 70 internal error.
 """
 
 from __future__ import annotations

@@ -217,6 +217,9 @@ def test_what_cannot_be_opened_is_storage(gate, base, tmp_path):
         code, out, err = gate("--baseline", base, "--candidate", path)
         assert (code, out, err.count("\n")) == (5, "", 1)
         assert words in err
+    err = gate("--baseline", base, "--candidate", "memory://me:secret@x")[2]
+    assert "memory://***@x" in err
+    assert "secret" not in err
 
 
 def test_an_error_of_the_system_is_storage_and_a_fault_is_no_verdict(base, monkeypatch, capsys):
