@@ -32,7 +32,10 @@ def common_passes(
         prompt = dict(zip(mine["run_id"].astype(str), mine["prompt_id"].fillna(""), strict=True))
         named = tokens[tokens["run_id"].isin(mine["run_id"])]
         sides.append((mine, named.assign(prompt_id=named["run_id"].astype(str).map(prompt))))
-    both = pd.concat([tokens for _, tokens in sides])
+    # Copies of one capture have the same run_id on both sides.
+    both = pd.concat(
+        [tokens.assign(run_id=name + tokens["run_id"]) for name, (_, tokens) in zip("ab", sides, strict=True)]
+    )
     decode = both[(both["phase"] == "decode") & both["ticks"].notna()]
     runs_of = decode.groupby("prompt_id")["run_id"].nunique()
     seen = decode.groupby(["prompt_id", "position"])["run_id"].nunique()

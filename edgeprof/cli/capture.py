@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     jobs: list[Job] = [Generation(label, text, args.tokens, args.temperature, args.seed) for label, text in prompts]
     if args.eval:
         jobs.append(evaluation(args.eval, args.model, max_windows=args.eval_windows, logits=args.logits))
-    if not asks and all(url in boards.names() for url in args.url):
+    if not asks and args.model and all(url in boards.names() for url in args.url):
         raise UsageError(
             f"{args.url[0]} is an emulated board, which says nothing unless asked: give --prompt TEXT, --prompts "
             "FILE or --eval FILE."
