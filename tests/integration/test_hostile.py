@@ -255,7 +255,8 @@ def test_boards_are_kept_apart(boards: tuple[Path, Seen]) -> None:
 @pytest.mark.parametrize("verb", ["runs", "compare", "verify", "recover"])
 def test_terminals_get_nothing_but_text(either: tuple[Path, Seen], verb: str) -> None:
     seen = in_terminal(verb, either[0] / "data")
-    assert seen.code == 0, seen.text
+    # Each run has a prompt of its own, so that there is nothing to compare: said, and shown all the same.
+    assert seen.code == (2 if verb == "compare" and "not comparable" in seen.text else 0), seen.text
     harmless(seen.text)
     assert "Traceback" not in seen.text and "arning" not in seen.text
     if verb in ("runs", "compare"):
@@ -266,9 +267,9 @@ def test_json_and_csv_hold_every_name(hostile: tuple[Path, Seen]) -> None:
     data = hostile[0] / "data"
     for words in (["runs", data, "--json"], ["compare", data, "--json"], ["export", data, "runs"]):
         done = subprocess.run(
-            [sys.executable, "-m", "edgeprof", *map(str, words)], capture_output=True, check=True, timeout=60
+            [sys.executable, "-m", "edgeprof", *map(str, words)], capture_output=True, check=False, timeout=60
         )
-        assert done.stderr == b""
+        assert (done.returncode, done.stderr) == (2 if words[0] == "compare" else 0, b"")
         text = done.stdout.decode()
         if "--json" in words:
             assert {"<script>alert(1)</script>", "nul\0byte"} <= {row["quant"] for row in json.loads(text)}
