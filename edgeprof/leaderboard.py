@@ -106,9 +106,9 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns :data:`COLUMNS`, by source, board, clock and rank. Equal costs share a rank, in order of perplexity,
-        then size. What has no known cost has no rank (null) and stands last, as does what did not fit or whose clock
-        is not known. ``exact`` tells whether the clock counts the same on every execution.
+        The columns :data:`COLUMNS`, by source, board, clock and rank. Costs that are equal in three digits share a
+        rank, in order of perplexity, then size. What has no known cost has no rank (null) and stands last, as does what
+        did not fit or whose clock is not known. ``exact`` tells whether the clock counts the same on every execution.
     """
     out = pd.DataFrame({name: table.get(name, pd.Series(dtype=object)) for name in COLUMNS}, index=table.index)
     for name in _TEXT:
@@ -120,7 +120,8 @@ def ranked(table: pd.DataFrame) -> pd.DataFrame:
     out["is_baseline"] = [value is True or value is np.True_ for value in out["is_baseline"]]
     out["exact"] = out["clock"].isin(EXACT_CLOCKS)
     known = out["cost_ratio"].where(out["decode_ticks_per_token"].notna() & out["clock"].notna())
-    known = known.where(out["status"] != "does not fit")
+    # As they are shown: what nobody can see is no order.
+    known = known.where(out["status"] != "does not fit").map(lambda ratio: float(f"{ratio:.3g}"))
     out["rank"] = known.groupby([out[c] for c in _SCOPE], dropna=False).rank(method="min").astype("Int64")
     out = _with_perplexity(out)
     order = [*_SCOPE, "rank", "perplexity", "model_bytes", "model", "quant"]

@@ -22,7 +22,8 @@ LEADERBOARD_VERSION = 1
 _TITLE = "Leaderboard: what a decode pass costs"
 _READ = (
     "Ranks stay within one board and one clock, for ticks of two boards cannot be compared. Cost is held against the "
-    "board's baseline over the passes that both made. Equal costs share a rank; what has no known cost stands last. "
+    "board's baseline over the passes that both made. Costs that are equal in three digits share a rank; what has no "
+    "known cost stands last. "
     "Perplexity belongs to the file: where a board measured none, it is that of another board."
 )
 _SCOPE = ("source", "board", "clock")
