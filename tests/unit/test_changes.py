@@ -213,6 +213,7 @@ def test_an_exact_clock_sees_a_hundredth_of_a_percent():
     assert "changed by +0.01 % (certain" in change.verdict.reason
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 10**9), st.sampled_from(["fuel", "instructions", "cycles"]))
 def test_an_unchanged_build_never_alarms(cost, clock):
@@ -451,6 +452,7 @@ def test_an_unknown_metric_names_the_closest():
         judge_change("perplexitty", side([1]), side([1]))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(0.5, 2), min_size=6, max_size=14), st.floats(0.5, 2))
 def test_swapping_the_sides_swaps_the_words(ratios, common):

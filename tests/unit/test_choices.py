@@ -81,6 +81,7 @@ def test_the_most_the_middle_and_the_fewest_bits_of_each_model():
     assert runs.texts(ds, found).startswith("m Q6:\n(The vocabulary of run 'c/0-0004' is not in hand")
 
 
+@pytest.mark.slow
 def test_the_best_file_is_that_of_the_lowest_perplexity():
     table = edgeprof.compare(edgeprof.open(edgeprof.reference()), board="wasm").table
     assert choices.best_file(table) == {"model": "fable-1.2m-control", "quant": "F16"}

@@ -681,6 +681,7 @@ def one_by_one(stream: bytes, cuts: tuple[int, ...] = ()) -> tuple[Rows, PortSta
         return decode(stream, cuts)
 
 
+@pytest.mark.slow
 @given(st.lists(ACTIONS, max_size=25), st.integers(3, 600), st.data())
 def test_a_stretch_decoded_as_a_whole_gives_what_its_frames_give(
     actions: list[str], size: int, data: st.DataObject
@@ -807,6 +808,7 @@ def an_old_frame_of_an_unknown_run() -> bytes:
     return sent.without(late)[: -3 * len(sent.parts[-1])] + sent.parts[late] + b"".join(sent.parts[-3:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stream",
     [another_boot_that_counts_on, empty_frames_alone, tokens_of_no_run, a_begin_that_is_late, a_run_that_is_closed,

@@ -200,6 +200,7 @@ def test_what_has_no_figures_is_not_drawn():
     assert {"broken", "unknown"}.isdisjoint(drawn(ax))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 8, 30])
 def test_many_groups_have_a_colour_and_a_name_each(n):
     names = [f"group {i}" for i in range(n)]

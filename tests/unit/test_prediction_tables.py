@@ -99,6 +99,7 @@ def test_the_quantizations_as_a_table_say_what_is_not_known():
     assert table["cost"].tolist()[-1] == "not calibrated"
 
 
+@pytest.mark.slow
 def test_the_first_board_is_one_that_can_be_predicted(tmp_path):
     first = first_calibrated(SIZES)
     assert len(calibrate(first, SIZES).seen.stages)

@@ -239,6 +239,7 @@ def test_a_model_without_layers_has_an_architecture() -> None:
     assert Architecture.of({"a.weight": (4, 4)}) == Architecture(0, 1.0, tied=True)
 
 
+@pytest.mark.slow
 def test_fewer_bits_make_smaller_files(tmp_path: Path) -> None:
     sizes = [quantize(MODEL, tmp_path / "o", recipe).model_bytes for recipe in RECIPES]
     assert sizes == sorted(set(sizes), reverse=True)

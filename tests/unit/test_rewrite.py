@@ -146,6 +146,7 @@ def test_redecoding_gives_the_same_files(data: Path) -> None:
         assert sound(data)
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(st.integers(0, 10**6))
 def test_redecoding_any_segments_changes_no_row(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
@@ -433,6 +434,7 @@ def die_at(patch: pytest.MonkeyPatch, step: int) -> list[str]:
     return reached
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_death_at_any_step_leaves_the_old_or_the_new(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., Any]
@@ -474,6 +476,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @BOTH
 def test_killed_at_random_moments(data: Path, change: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(5)

@@ -166,6 +166,7 @@ def deaths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, final: bool) -> I
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("final", [False, True])
 def test_a_seal_that_dies_loses_and_doubles_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, final: bool

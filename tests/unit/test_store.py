@@ -246,6 +246,7 @@ def test_columns_of_tomorrow_and_of_yesterday(dataset: Path) -> None:
     assert len(ds.table("tokens", ["scored"])) == 66
 
 
+@pytest.mark.slow
 def test_damaged_parquet_is_said_and_never_wrong(dataset: Path) -> None:
     (path,) = (dataset / "capture=1").glob("segment=*/board=fake*/**/tokens.parquet")
     whole, good = path.read_bytes(), edgeprof.open(dataset).tokens

@@ -127,6 +127,7 @@ def test_a_full_disk_in_the_middle_of_a_table_is_said(
     }
 
 
+@pytest.mark.slow
 def test_more_runs_than_a_small_number_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_files, "ROW_GROUP_ROWS", {"memory": 35_000})
     with table_files.TableFiles(tmp_path, "c") as tables:
