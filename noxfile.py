@@ -341,7 +341,7 @@ def performance(session: nox.Session) -> None:
     pytest(session, "-m", "performance", "tests/performance")
 
 
-@nox.session(tags=["ci"])
+@nox.session(tags=["nightly"])
 def mutants(session: nox.Session) -> None:
     """Put each listed mutant into a copy of the package; the tests must notice every one."""
     install(session, "test")

@@ -31,6 +31,8 @@ CELLS = tuple(f"board={at}" for at in (
     f"rp2040-*/{MODEL}/quant=f16-*",
 ))  # fmt: skip
 
+pytestmark = [pytest.mark.slow, pytest.mark.once]
+
 
 def captures(data: Path, cell: str) -> set[Path]:
     return {path.parents[4] for path in data.glob(f"capture=*/segment=*/{cell}/runs.parquet")}

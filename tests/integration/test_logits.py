@@ -34,7 +34,7 @@ from edgeprof.store import Dataset
 from edgeprof.sweep import load_plan, run_sweep
 from edgeprof.tables import build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 FABLE = MODELS / "fable-0.5m-F16.gguf"
 N_VOCAB, N_SCORED = 512, 127

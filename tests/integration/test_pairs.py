@@ -30,6 +30,8 @@ id = "a"
 text = "Once"
 """
 
+pytestmark = [pytest.mark.slow, pytest.mark.once]
+
 
 def written(folder: Path, name: str, board: str = "wasm", more: str = "") -> Path:
     (folder / name).write_text(PLAN.format(board=board, model=MODEL.as_posix(), more=more), encoding="utf-8")
