@@ -274,8 +274,10 @@ def _conversation(
 
 
 def _lines(stream: Any, lines: queue.Queue[str | None]) -> None:
-    for line in stream:
-        lines.put(line.decode(errors="replace").rstrip("\n"))
+    # When a capture ends, its pipe may be closed under the thread that reads it.
+    with contextlib.suppress(OSError, ValueError):
+        for line in stream:
+            lines.put(line.decode(errors="replace").rstrip("\n"))
     lines.put(None)
 
 

@@ -214,7 +214,8 @@ def nll_differences(
 
 def _averaged(tokens: Any) -> pd.DataFrame:
     """Return the mean over repeated runs of each token; unknown if any of them is, for none may hide."""
-    found: pd.DataFrame = tokens.mean().astype(float)
+    with np.errstate(invalid="ignore"):  # a device may send a NaN that signals
+        found: pd.DataFrame = tokens.mean().astype(float)
     return found.where(tokens.count() == tokens.size().to_numpy()[:, None])
 
 

@@ -141,8 +141,10 @@ def _arrays(tokens: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, unknown in (("position", 0), ("n_batch", 1), ("ticks_start", 0), ("ticks", 0)):
         found[name], found[f"{name}_known"] = _whole(tokens[name], unknown)
+    with np.errstate(invalid="ignore"):  # a device may send a NaN that signals
+        nll = tokens["nll"].to_numpy(np.float64, na_value=np.nan)
     return found | {
-        "nll": tokens["nll"].to_numpy(np.float64, na_value=np.nan),
+        "nll": nll,
         "prefill": _is(tokens["phase"], "prefill"),
         "decode": _is(tokens["phase"], "decode"),
         "scored": tokens["scored"].fillna(False).to_numpy(np.bool_),

@@ -106,6 +106,8 @@ def _frame(rng: random.Random, boot: int, seq: int) -> bytes:
         )  # fmt: skip
     elif type_ == wire.Type.POWER:
         body = wire.POWER.pack(_wide(rng, 32), _wide(rng, 16), _wide(rng, 8)) + rng.randbytes(2 * n)
+    elif type_ == wire.Type.LOGITS:
+        body = wire.LOGITS.pack(rng.choice(WIDE), rng.choice([0xFFFF, *WIDE]), _wide(rng, 32)) + rng.randbytes(4 * n)
     if rng.random() < 0.03:  # not what its type takes: damage
         body, n = rng.randbytes(rng.randint(0, 100)), _wide(rng, 16)
     if rng.random() < 0.1:

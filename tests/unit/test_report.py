@@ -133,7 +133,7 @@ def test_what_is_no_notebook_is_said_so(tmp_path, content):
 def test_a_notebook_without_a_kernel_is_said_so(tmp_path):
     nb = v4.new_notebook(cells=[v4.new_code_cell("a: int = 1", metadata={"tags": ["parameters"]})])
     nbformat.write(nb, tmp_path / "x.ipynb")
-    with pytest.raises(ReportError, match="is not a notebook that can be read"):
+    with pytest.raises(ReportError, match="does not say its kernel"):
         parameters.parameters_of(tmp_path / "x.ipynb")
 
 
