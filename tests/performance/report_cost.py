@@ -15,10 +15,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import record
+TESTS = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
-from edgeprof import reference
-from edgeprof.parameters import list_notebooks
+from machine import record  # noqa: E402
+
+from edgeprof import reference  # noqa: E402
+from edgeprof.parameters import list_notebooks  # noqa: E402
 
 NOTEBOOKS = ("02_inspect_run", "03_compare_quantizations")
 BARE = """\
