@@ -22,6 +22,7 @@ from edgeprof.metrics import METRICS
 from edgeprof.noise_floor import Noise
 from edgeprof.noisy_changes import judge_noisy
 from edgeprof.paired import nll_differences
+from edgeprof.pairs import FINISHED
 from edgeprof.sides import Cut, Side, Sides, cut_to_common, only_one, several
 from edgeprof.stability import Finding
 from edgeprof.verdicts import BLOCKS, Method, Verdict, Word, alpha_of_looks, judge, judge_exact
@@ -171,7 +172,7 @@ def _fits(sides: Sides, smallest: float) -> Change:
     """Judge whether everything fits: a run that the board refused for want of memory is one that does not."""
     counts, values = [], []
     for side in sides.each():
-        known = side.whole.runs[side.whole.runs["status"].isin(["ok", "does_not_fit"])]
+        known = side.whole.runs[side.whole.runs["status"].isin(FINISHED)]
         counts.append(len(known))
         values.append(float((known["status"] == "ok").all()) if len(known) else math.nan)
     base, candidate = values

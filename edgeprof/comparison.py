@@ -22,6 +22,7 @@ from edgeprof.errors import NotComparableError, unknown_name
 from edgeprof.groups import Name, baselines, grouped, labelled
 from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS, measure_runs
 from edgeprof.noise_floor import Noise
+from edgeprof.pairs import FINISHED
 from edgeprof.sides import several
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def compare(
     for column in columns:
         if column not in runs.columns:
             raise unknown_name("column of runs", column, runs.columns)
-    done = runs[runs["status"].isin(["ok", "does_not_fit"])]
+    done = runs[runs["status"].isin(FINISHED)]
     if done.empty:
         found = ", ".join(f"{n} {s}" for s, n in runs["status"].fillna("unfinished").value_counts().items())
         raise NotComparableError(

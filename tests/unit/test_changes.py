@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from handmade import frame, generated, run, scored
 from hypothesis import given, settings
@@ -64,7 +63,7 @@ def test_pairs_see_through_a_drift(ratio, word):
     assert (change.method, change.verdict.word, change.n_base) == ("pairs", word, 12)
     assert change.verdict.low < ratio - 1 < change.verdict.high
     assert change.verdict.change == pytest.approx(ratio - 1, abs=0.006)
-    assert {f.kind for f in change.findings} == {"drift", "dependence"} or "drift" in {f.kind for f in change.findings}
+    assert "drift" in {f.kind for f in change.findings}
     assert change.findings[0].text.startswith("base: ")
 
 
@@ -475,4 +474,3 @@ def test_passes_that_only_one_has_do_not_count():
     assert change.verdict.reason == "exactly equal. Both have 66.7 % of the decode passes."
     assert change.compared == pytest.approx(6 / 9)
     assert judge_change(DECODE, base, longer).verdict.word == "worse"
-    assert isinstance(longer.tokens, pd.DataFrame)
