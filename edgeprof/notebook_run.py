@@ -42,8 +42,8 @@ def failed_cell(executed: Path) -> tuple[int | None, str, str, str]:
             for output in cell["outputs"]:
                 if output["output_type"] == "error":
                     return cell["execution_count"] or number, source, output["ename"], output["evalue"]
-            begun = cell["metadata"].get("execution", {})
-            if begun and "shell.execute_reply" not in begun:  # the kernel never answered: it was stopped, or died
+            # The kernel never answered: it was stopped, or died, perhaps before it could say that it had begun.
+            if "shell.execute_reply" not in cell["metadata"].get("execution", {"shell.execute_reply": ""}):
                 return number, source, "", ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # it was not written as far as that

@@ -85,6 +85,22 @@ def test_a_kernel_that_dies_says_in_which_cell(tmp_path):
     assert error.value.source.startswith("import os") and error.value.exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("execution", "where"),
+    [
+        ({"execution": {}}, 1),  # the kernel died before it could say that it had begun
+        ({"execution": {"iopub.status.busy": "1"}}, 1),
+        ({"execution": {"iopub.status.busy": "1", "shell.execute_reply": "2"}}, None),
+        ({}, None),
+    ],
+)
+def test_a_cell_that_the_kernel_never_answered_is_where_it_stopped(tmp_path, execution, where):
+    cell = {"cell_type": "code", "source": ["1"], "outputs": [], "execution_count": None, "metadata": execution}
+    path = tmp_path / "notebook.ipynb"
+    path.write_text(json.dumps({"cells": [cell]}))
+    assert notebook_run.failed_cell(path)[0] == where
+
+
 FIVE = ["notebook:", "cell:", "parameters:", "error:", "executed notebook:"]
 
 
