@@ -118,23 +118,6 @@ def frames_in(data: bytes) -> list[tuple[int, int, int]]:
     return [(p.frame.boot, p.frame.run, p.frame.seq) for p in pieces if p.frame is not None]
 
 
-def journalled(out: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(out.glob("*/journal/port-00/*.wire")))
-
-
-def overtaken(frames: list[tuple[int, int, int]]) -> set[int]:
-    """Return the runs that have a frame behind one of a later run."""
-    newest, late = 0, set()
-    for _, run, _ in frames:
-        newest = max(newest, run)
-        late |= {run} if run < newest else set()
-    return late
-
-
-MOST_OVERTAKEN = 3
-"""mosquitto 2.0.11 was seen to let 3 of 30,000 messages overtake others in 142 restarts under load."""
-
-
 # ---- whole ----
 
 
@@ -163,8 +146,7 @@ def test_a_broker_restarts_while_a_board_is_bridged(tmp_path, board, broker, num
         carrier.send_signal(signal.SIGTERM)
         said, errors = carrier.communicate(timeout=DEADLINE)
         assert (carrier.returncode, "the broker was lost 2 times" in said) == (0, True), (said, errors)
-        wait_for(lambda: len(set(frames_in(journalled(out)))) == 6 * runs, "all frames")
-        wait_for(lambda: len(edgeprof.open(out).runs) >= runs - MOST_OVERTAKEN, "the runs")
+        wait_for(lambda: len(edgeprof.open(out).runs) == runs, "all runs")
         listener.send_signal(signal.SIGINT)
         assert listener.wait(DEADLINE) == 130
     sent = frames_in(tap.read_bytes())
@@ -175,11 +157,8 @@ def test_a_broker_restarts_while_a_board_is_bridged(tmp_path, board, broker, num
     came = frames_in(pa.input_stream(str(kept), compression="zstd").read())
     assert sorted(came) == sorted(sent)
     ds = edgeprof.open(out)
-    # The order is the broker's. Where it was kept, each run is whole; what a later run overtook is cut, or missing.
-    whole = int(((ds.runs["passes_received"] == 120) & (ds.runs["status"] == "ok")).sum())
-    late = overtaken(came)
-    assert len(late) <= MOST_OVERTAKEN, late
-    assert whole >= runs - len(late)
+    assert list(ds.runs["passes_received"]) == [120] * runs
+    assert set(ds.runs["status"]) == {"ok"}
     assert ds.captures["frames_duplicate"][0] == 0
     assert ds.captures["bytes_discarded"][0] == 0
     assert list(ds.table("events")["kind"]).count("reconnect") == 2
