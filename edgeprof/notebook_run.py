@@ -43,7 +43,8 @@ def failed_cell(executed: Path) -> tuple[int | None, str, str, str]:
                 if output["output_type"] == "error":
                     return cell["execution_count"] or number, source, output["ename"], output["evalue"]
             # The kernel never answered: it was stopped, or died, perhaps before it could say that it had begun.
-            if "shell.execute_reply" not in cell["metadata"].get("execution", {"shell.execute_reply": ""}):
+            begun = cell["metadata"].get("execution")
+            if begun is not None and "shell.execute_reply" not in begun:
                 return number, source, "", ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # it was not written as far as that
