@@ -40,7 +40,7 @@ def run_verb(words: Sequence[str], write: Callable[[str], object]) -> tuple[int,
     Returns
     -------
     tuple of int and str
-        The exit code; and, if that is not 0, what the verb said last of why, which is then not written.
+        The exit code; and, if that is not 0, why: what the verb said last, which is not written if it ended at once.
 
     Raises
     ------
@@ -51,8 +51,10 @@ def run_verb(words: Sequence[str], write: Callable[[str], object]) -> tuple[int,
     with _child(words) as child:
         threading.Thread(target=_read, args=(child, lines), daemon=True).start()
         try:
-            why = _pass_on(lines, words[0], write)
-            return (code := child.wait()), _said(code, why, write)
+            last, written = _pass_on(lines, words[0], write)
+            if (code := child.wait()) == 0 and not written:
+                write(last)
+            return code, last.partition(": ")[2].strip() if code else ""
         except KeyboardInterrupt:
             child.terminate()
             with contextlib.suppress(queue.Empty, subprocess.TimeoutExpired):
@@ -94,23 +96,24 @@ def _read(child: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _pass_on(lines: queue.Queue[str | None], verb: str, write: Callable[[str], object]) -> str:
-    """Write lines until their end; return the last one if it may be why the verb failed."""
-    held = ""
+def _pass_on(lines: queue.Queue[str | None], verb: str, write: Callable[[str], object]) -> tuple[str, bool]:
+    """Write lines until their end; return the last one if it may be why the verb failed, and whether it was written.
+
+    Such a line waits a moment for the end, so that it is not seen twice; a slow end does not lose it.
+    """
+    last, held = "", False
     while True:
         try:
             line = lines.get(timeout=_HELD_SECONDS if held else None)
-        except queue.Empty:  # it was not the last thing that it said
-            line = ""
+        except queue.Empty:
+            write(last)
+            held = False
+            continue
         if line is None:
-            return held
-        write(held)
-        held = line if line.startswith(("edgeprof: ", f"edgeprof {verb}: ")) else ""
-        write("" if held else line)
-
-
-def _said(code: int, why: str, write: Callable[[str], object]) -> str:
-    if code == 0:
-        write(why)
-        return ""
-    return why.partition(": ")[2].strip()
+            return last, not held
+        if held:
+            write(last)
+        held = line.startswith(("edgeprof: ", f"edgeprof {verb}: "))
+        last = line if held else ""
+        if not held:
+            write(line)

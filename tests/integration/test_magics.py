@@ -265,3 +265,15 @@ def test_the_page_s_cells_run_in_order(tmp_path):
                 assert any("image/png" in data for data in seen["data"]), cell
     finally:
         kernel.stop()
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, ""), (1.5, "edgeprof: this is why\n")])
+@pytest.mark.parametrize("code", [0, 5])
+def test_why_a_verb_failed_is_known_however_slowly_it_ends(monkeypatch, seconds, shown, code):
+    from edgeprof import verb_process
+
+    program = f"import sys, time; print('edgeprof: this is why', flush=True); time.sleep({seconds}); sys.exit({code})"
+    monkeypatch.setattr(verb_process, "_START", program)
+    said: list[str] = []
+    assert verb_process.run_verb(["runs"], said.append) == (code, "this is why" if code else "")
+    assert "".join(said) == (shown if code else "edgeprof: this is why\n")
