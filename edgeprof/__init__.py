@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 from edgeprof._version import __version__
 
 if TYPE_CHECKING:
+    from edgeprof import boards, plots
+    from edgeprof.boards import Board
+    from edgeprof.boards import get as board
     from edgeprof.budget import memory_budget
     from edgeprof.claimed import claimed_rates
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
     from edgeprof.fidelity import agreement
     from edgeprof.fronts import pareto
+    from edgeprof.gating import GateResult, gate
     from edgeprof.metrics import measure, missing
+    from edgeprof.one_run import Run
     from edgeprof.prediction import Prediction, predict
     from edgeprof.quantiles import token_quantiles
     from edgeprof.recommendation import recommend
@@ -30,20 +35,27 @@ if TYPE_CHECKING:
     from edgeprof.validation import held_out
 
 __all__ = [
+    "Board",
     "Comparison",
     "Dataset",
+    "GateResult",
     "Prediction",
+    "Run",
     "__version__",
     "agreement",
+    "board",
+    "boards",
     "claimed_rates",
     "compare",
     "fit_clock",
+    "gate",
     "held_out",
     "measure",
     "memory_budget",
     "missing",
     "open",
     "pareto",
+    "plots",
     "predict",
     "recommend",
     "reference",
@@ -56,6 +68,17 @@ __all__ = [
 _LAZY = {
     "open": ("edgeprof.store", "open_dataset"),
     "Dataset": ("edgeprof.store", "Dataset"),
+    "Run": ("edgeprof.one_run", "Run"),
+    "Board": ("edgeprof.boards", "Board"),
+    "board": ("edgeprof.boards", "get"),
+    "boards": ("edgeprof.boards", ""),
+    "plots": ("edgeprof.plots", ""),
+    "gate": ("edgeprof.gating", "gate"),
+    "GateResult": ("edgeprof.gating", "GateResult"),
+    "load_ipython_extension": (  # %load_ext edgeprof
+        "edgeprof.magics",
+        "load_ipython_extension",
+    ),
     "agreement": ("edgeprof.fidelity", "agreement"),
     "claimed_rates": ("edgeprof.claimed", "claimed_rates"),
     "compare": ("edgeprof.comparison", "compare"),
@@ -99,7 +122,8 @@ def __getattr__(name: str) -> Any:
         module, attribute = _LAZY[name]
     except KeyError:
         raise AttributeError(f"module 'edgeprof' has no attribute {name!r}") from None
-    return getattr(import_module(module), attribute)
+    found = import_module(module)
+    return getattr(found, attribute) if attribute else found
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ and how, is in :mod:`edgeprof.changes`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,12 @@ import pandas as pd
 from edgeprof import comparison_text, units
 from edgeprof.alike import unlike
 from edgeprof.changes import Change, Side, judge_changes, unjudged
-from edgeprof.display import html_table, terminal_text, text_table
+from edgeprof.display import Shown, Table
 from edgeprof.errors import NotComparableError, unknown_name
 from edgeprof.groups import Name, baselines, grouped, labelled
 from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS, measure_runs
 from edgeprof.noise_floor import Noise
+from edgeprof.object_plots import ComparisonPlots
 from edgeprof.pairs import FINISHED
 from edgeprof.sides import several
 
@@ -40,8 +41,8 @@ _MEANS = (
 _CONSTANTS = ("bits_per_weight", "model_bytes", "ram_needed_bytes", "flash_needed_bytes")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Groups of runs beside a baseline, or each beside each.
 
     Attributes
@@ -78,14 +79,16 @@ class Comparison:
         wanted = self.changes["metric"].isin(metrics or list(self.changes["metric"]))
         return comparison_text.changes_table(self.changes[wanted])
 
-    def __repr__(self) -> str:
-        tables = [self.formatted()] if self.baseline else [self.formatted(), self.formatted_changes()]
-        return "\n".join([*map(text_table, tables), *(f"note: {terminal_text(n, 1000)}" for n in self.notes)])
+    @property
+    def plot(self) -> ComparisonPlots:
+        """Its plots: ``comparison.plot.changes()``, ``comparison.plot.tradeoff()``."""
+        return ComparisonPlots(self)
 
-    def _repr_html_(self) -> str:
-        if self.baseline:
-            return html_table(self.formatted(), " ".join(self.notes))
-        return html_table(self.formatted()) + html_table(self.formatted_changes(), " ".join(self.notes))
+    def _shown(self) -> Iterator[Table | str]:
+        yield Table(self.formatted())
+        if not self.baseline:
+            yield Table(self.formatted_changes())
+        yield from (f"note: {note}" for note in self.notes)
 
 
 def compare(

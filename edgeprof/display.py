@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "html_table", "html_text", "mpl_text", "numeric", "terminal_text", "text_table"]
+__all__ = ["Shown", "Table", "html_table", "html_text", "mpl_text", "numeric", "terminal_text", "text_table"]
 
 LONGEST = 80
+LONGEST_NOTE = 1000
 # Control, format (bidirectional overrides too), surrogate, private, and the two that end a line or paragraph.
 _HARMFUL = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
@@ -78,8 +79,12 @@ def html_table(frame: pd.DataFrame, caption: str = "", longest: int = LONGEST) -
         for row in frame.itertuples(index=False)
     )
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-    below = f'\n<p class="caption">{html_text(caption, 1000)}</p>' if caption else ""
+    below = f"\n{_html_note(caption)}" if caption else ""
     return f'<div style="overflow-x:auto">{table}</div>{below}'
+
+
+def _html_note(text: str) -> str:
+    return f'<p class="caption">{html_text(text, LONGEST_NOTE)}</p>'
 
 
 class Table:
@@ -89,7 +94,31 @@ class Table:
         self.frame, self.caption, self.longest = frame, caption, longest
 
     def __repr__(self) -> str:
-        return text_table(self.frame, self.longest) + (f"\n{terminal_text(self.caption, 1000)}" if self.caption else "")
+        return text_table(self.frame, self.longest) + (
+            f"\n{terminal_text(self.caption, LONGEST_NOTE)}" if self.caption else ""
+        )
 
     def _repr_html_(self) -> str:
         return html_table(self.frame, self.caption, self.longest)
+
+
+class Shown:
+    """Base of what shows itself: tables and notes, the same as text in a terminal and as escaped HTML in a notebook."""
+
+    __slots__ = ()
+
+    def _shown(self) -> Iterable[Table | str]:
+        """Return tables, and lines of text beside them."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            repr(part) if isinstance(part, Table) else terminal_text(part, LONGEST_NOTE) for part in self._shown()
+        )
+
+    def _repr_html_(self) -> str:
+        # That a line is a note is seen there without the word.
+        return "\n".join(
+            part._repr_html_() if isinstance(part, Table) else _html_note(part.removeprefix("note: "))
+            for part in self._shown()
+        )

@@ -10,6 +10,7 @@
     │   └── NewerFormatError   written by a newer edgeprof
     ├── LockedError       somebody else is writing this capture  (exit code 5)
     ├── NotComparableError     unlike or missing data            (exit code 2)
+    ├── VerdictError      judged, and found bad                  (exit code 1)
     └── ReportError       a notebook that did not run            (exit code 3)
         └── CellError     a cell that failed                     (that of the error in it if edgeprof's, else 3)
 
@@ -35,6 +36,7 @@ __all__ = [
     "ReportError",
     "StorageError",
     "UsageError",
+    "VerdictError",
     "unknown_name",
 ]
 
@@ -77,6 +79,12 @@ class NotComparableError(EdgeprofError, ValueError):
     """Data that are missing, or not alike enough to be compared."""
 
     exit_code = 2
+
+
+class VerdictError(EdgeprofError, RuntimeError):
+    """What was judged, as by a gate, and found bad."""
+
+    exit_code = 1
 
 
 class ReportError(EdgeprofError, RuntimeError):

@@ -7,18 +7,20 @@ certainly worse all the same is reported. It does neither, or there is none: cou
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from edgeprof.changes import FITS, Change, Side, judge_changes
+from edgeprof.display import Shown, Table
 from edgeprof.errors import NotComparableError
 from edgeprof.gate_cells import Cell, Couple, couples_of, couples_of_pairs
 from edgeprof.gate_limits import LEAST_LIMIT, Outcome, decide
 from edgeprof.gate_rules import Rule, Rules, load_rules
 from edgeprof.metrics import EXACT_CLOCKS
 from edgeprof.noise_floor import Noise
+from edgeprof.object_plots import GatePlots
 from edgeprof.store import Dataset, open_dataset
 
 __all__ = ["EVERYTHING", "Check", "GateResult", "Judge", "gate", "gate_paths", "judge_couples"]
@@ -71,8 +73,8 @@ class Check:
     change: Change | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GateResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class GateResult(Shown):
     """All checks of a gate.
 
     Attributes
@@ -112,6 +114,19 @@ class GateResult:
     def of(self, *outcomes: Outcome) -> list[Check]:
         """Return the checks that came to one of these."""
         return [check for check in self.checks if check.outcome in outcomes]
+
+    @property
+    def plot(self) -> GatePlots:
+        """Its plot: ``gated.plot.changes()``."""
+        return GatePlots(self)
+
+    def _shown(self) -> Iterator[Table | str]:
+        from edgeprof.gate_outputs.tables import checks_table, verdict_table
+
+        (_, headline), *others = verdict_table(self).itertuples(index=False)
+        yield str(headline)
+        yield Table(checks_table(self))
+        yield from (f"{kind}: {text}" for kind, text in others)
 
 
 def gate(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXACT_CLOCKS", "METRICS", "TOKEN_COLUMNS", "Description", "Metric", "itl_ticks", "markdown", "measure",
-    "measure_runs", "missing",
+    "measure_runs", "missing", "with_passes",
 ]  # fmt: skip
 
 STAGE_COLUMNS = ["run_id", "position", "stage", "ticks"]
@@ -180,7 +180,7 @@ METRICS: dict[str, Metric] = {
 """All metrics, by name."""
 
 
-def _each(
+def with_passes(
     runs: pd.DataFrame, tokens: pd.DataFrame, stages: pd.DataFrame | None, work: Mapping[str, DecodeWork] | None
 ) -> Iterator[tuple[Any, Passes]]:
     """Yield every run with its passes."""
@@ -216,7 +216,7 @@ def measure_runs(
     """
     rows = [
         (run.run_id, *(m.value(run, passes) for m in METRICS.values()))
-        for run, passes in _each(runs, tokens, stages, work)
+        for run, passes in with_passes(runs, tokens, stages, work)
     ]
     frame = pd.DataFrame(rows, columns=["run_id", *METRICS])
     return frame.astype(dict.fromkeys(METRICS, "float64"))
@@ -269,7 +269,7 @@ def missing(dataset: Dataset, models: Iterable[str | Path] = ()) -> pd.DataFrame
     """
     rows = [
         (run.run_id, metric.name, reason)
-        for run, passes in _each(*_inputs(dataset, models))
+        for run, passes in with_passes(*_inputs(dataset, models))
         for metric in METRICS.values()
         if (reason := metric.lack(run, passes)) is not None
     ]

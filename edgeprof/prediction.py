@@ -7,7 +7,7 @@ far such predictions were off where a model was left out of the captures, and in
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ import pandas as pd
 from edgeprof import boards
 from edgeprof.calibration import Calibration, calibrate
 from edgeprof.cost_model import FORCED, SAMPLED, CostModel
+from edgeprof.display import Shown, Table
 from edgeprof.errors import ModelError, UsageError
 from edgeprof.footprint import Footprint, footprint
 from edgeprof.metrics import EXACT_CLOCKS
 from edgeprof.model_shape import KERNELS, ModelShape, read_shape
+from edgeprof.object_plots import PredictionPlots
 from edgeprof.observed import Captures
 from edgeprof.prediction_range import checked_range, outside
 from edgeprof.workload import STAGES, macs, weight_bytes_read
@@ -30,8 +32,8 @@ __all__ = ["NOT_CALIBRATED", "Prediction", "predict", "predict_shape", "without_
 NOT_CALIBRATED = "not calibrated"
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(Shown):
     """What a model would take of a board. What is not known is None.
 
     Attributes
@@ -99,6 +101,19 @@ class Prediction:
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         stages = self.stages.astype(object).where(self.stages.notna(), None)
         return plain | {"memory": dataclasses.asdict(self.memory), "stages": stages.to_dict("records")}
+
+    @property
+    def plot(self) -> PredictionPlots:
+        """Its plot: ``prediction.plot.stages()``."""
+        return PredictionPlots(self)
+
+    def _shown(self) -> Iterator[Table | str]:
+        from edgeprof import prediction_tables as tables
+
+        context = f"context of {self.n_ctx:,} tokens"
+        yield Table(tables.memory_table(self), f"Predicted: {self.model} {self.quant} on {self.board}, {context}")
+        yield Table(tables.cost_table(self), tables.summary(self))
+        yield from (f"note: {note}" for note in self.notes)
 
 
 def predict(

@@ -5,7 +5,7 @@ A limit is judged by the worst run of a file on a board: a prompt that takes too
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from edgeprof import units
-from edgeprof.display import html_table, terminal_text, text_table
+from edgeprof.display import Shown, Table
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
 from edgeprof.fronts import pareto
 from edgeprof.metrics import EXACT_CLOCKS, measure
@@ -41,8 +41,8 @@ _NAMES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Recommendation:
+@dataclass(frozen=True, repr=False)
+class Recommendation(Shown):
     """Model files on boards, those that meet every limit first.
 
     Attributes
@@ -94,11 +94,9 @@ class Recommendation:
             }
         )
 
-    def __repr__(self) -> str:
-        return "\n".join([text_table(self.formatted()), *(f"note: {terminal_text(n, 1000)}" for n in self.notes)])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.formatted(), " ".join(self.notes))
+    def _shown(self) -> Iterator[Table | str]:
+        yield Table(self.formatted())
+        yield from (f"note: {note}" for note in self.notes)
 
 
 def recommend(

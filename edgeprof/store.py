@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -27,8 +27,14 @@ from edgeprof.display import html_table, terminal_text
 from edgeprof.errors import EdgeprofError, NewerFormatError, StorageError, UsageError, unknown_name
 from edgeprof.frames import to_pandas
 from edgeprof.layout import CAPTURE_JSON, MANIFEST, check_version, current
+from edgeprof.object_plots import DatasetPlots
 from edgeprof.schema import TABLES, arrow_schema
 from edgeprof.tables import build, conform
+
+if TYPE_CHECKING:
+    from edgeprof.comparison import Comparison
+    from edgeprof.gating import GateResult
+    from edgeprof.one_run import Run
 
 __all__ = ["Dataset", "open_dataset"]
 
@@ -51,6 +57,8 @@ class Dataset:
         What was opened.
     problems
         Captures and files that could not be read, in words; the rest is there.
+    plot
+        Its plots: ``ds.plot.latency()``, ``ds.plot.memory()``, …
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class Dataset:
         self.path, self.problems = path, problems
         self._fs, self._files, self._tail, self._capture_ids = filesystem, files, tail, captures
         self._group_of: dict[str, _GroupKey] = {}
+        self.plot = DatasetPlots(self)
 
     @cached_property
     def captures(self) -> pd.DataFrame:
@@ -85,6 +94,63 @@ class Dataset:
     def sections(self) -> pd.DataFrame:
         """A row a part of a firmware image."""
         return self.table("sections")
+
+    def run(self, run: str | int = "", *, board: str = "", model: str = "", quant: str = "", prompt: str = "") -> Run:
+        """Return one run.
+
+        Parameters
+        ----------
+        run
+            Its ``run_id``, a part of that which only it has, or its number in ``runs``, from 0.
+        board, model, quant, prompt
+            Instead: what it is of. What is not given is chosen among the finished runs that are left: the board, model
+            and prompt with the most runs, the quantization with the most bits that is no float.
+
+        Raises
+        ------
+        UsageError
+            There is no such run, or there are several; the message names the closest.
+        NotComparableError
+            No finished run has all of what was given.
+        """
+        from edgeprof.choices import choose
+        from edgeprof.one_run import Run, find_run
+
+        of = {"board": board, "model": model, "quant": quant, "prompt": prompt}
+        if run == "":
+            return Run(self, choose(self, **of).run_id)
+        if any(of.values()):
+            raise UsageError("A run is named or described: give its run_id, or board=, model=, quant= and prompt=.")
+        return find_run(self, run)
+
+    def compare(self, by: str | Sequence[str] = "quant", **options: Any) -> Comparison:
+        """Compare groups of runs; parameters, result and errors as of :func:`edgeprof.compare`."""
+        from edgeprof.comparison import compare
+
+        return compare(self, by, **options)
+
+    def gate(self, against: Dataset | None = None, rules: str | Path = "") -> GateResult:
+        """Judge whether these captures are worse than others, beyond what rules allow.
+
+        Parameters
+        ----------
+        against
+            The base's data set; by default this one has both sides, measured in pairs.
+        rules
+            A ``gate.toml`` (docs/gate.md); without one the defaults hold.
+
+        Raises
+        ------
+        NotComparableError
+            This data set has to have both sides, and has no pairs.
+        UsageError
+            The rules cannot be read.
+        """
+        from edgeprof.gate_rules import load_rules
+        from edgeprof.gating import gate
+
+        found = load_rules(Path(rules)) if rules else None
+        return gate(self, None, found) if against is None else gate(against, self, found)
 
     @cached_property
     def _runs(self) -> pa.Table:
@@ -213,14 +279,17 @@ class Dataset:
             found = sorted({str(v) for v in runs[column].to_pylist() if v is not None})
             return ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "") or "none"
 
-        return {
+        facts = {
             "captures": str(len(self._capture_ids)),
             "runs": str(len(runs)),
             "boards": names("board"),
             "models": names("model"),
             "quantizations": names("quant"),
             "clocks": names("clock"),
-        } | ({"problems": str(len(self.problems))} if self.problems else {})
+        }
+        if runs["emulator"].null_count < len(runs):
+            facts["emulated by"] = names("emulator")
+        return facts | ({"problems": str(len(self.problems))} if self.problems else {})
 
     def __repr__(self) -> str:
         facts = ", ".join(f"{k}: {terminal_text(v)}" for k, v in self._facts().items())

@@ -12,19 +12,20 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
 
 from edgeprof import errors
+from edgeprof.display import Shown, Table
 
 __all__ = ["Board", "Launcher", "RunningBoard", "get", "names", "register", "start", "version", "why_not"]
 
 
-@dataclass(frozen=True)
-class Board:
+@dataclass(frozen=True, repr=False)
+class Board(Shown):
     """What is known of a board before it says anything itself.
 
     Parameters
@@ -55,6 +56,14 @@ class Board:
     description: str
     n_ctx: int = 256
     install: Mapping[str, str] = field(default_factory=dict)
+
+    def _shown(self) -> Iterator[Table | str]:
+        import pandas as pd
+
+        from edgeprof.boards.face import facts
+
+        emulated = {"emulated": f"yes, by {self.emulator}" if self.emulator else "no"}
+        yield Table(pd.DataFrame([facts(self) | emulated]), self.description)
 
 
 class Launcher(Protocol):

@@ -68,16 +68,12 @@ def _boards() -> list[dict[str, Any]]:
 
 
 def _print(found: Sequence[dict[str, Any]], attached: Sequence[Port] | None) -> None:
-    from edgeprof import units
+    from edgeprof import boards
+    from edgeprof.boards.face import facts
 
     rows = [
-        {
-            "board": b["name"],
-            "core": b["core"],
-            "a tick is": b["clock"],
-            "core clock": units.si(b["board_clock_hz"], "Hz"),
-            "RAM": units.iec(b["ram_bytes"]),
-            "flash": units.iec(b["flash_bytes"]),
+        facts(boards.get(b["name"]))
+        | {
             "emulator": f"{b['emulator']} {b['version']}".strip() or "–",
             "usable": "yes" if b["usable"] else "no",
         }

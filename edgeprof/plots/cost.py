@@ -37,7 +37,7 @@ def plot_cost_by_position(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes |
         colour, _ = palette[str(name)]
         ax.plot(line.index.to_numpy(), line.to_numpy(), color=colour, linewidth=1.6)
         ends[str(name)] = (float(line.index[-1]), float(line.iloc[-1]))
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, style.HEADROOM * ax.get_ylim()[1])
     ax.set_xlabel("position in the context [token]")
     ax.set_ylabel(f"cost of a decode pass\n[million {style.tick_unit(clock)}]")
     labels.label_lines(ax, ends, palette)
@@ -69,7 +69,7 @@ def plot_itl(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = None)
             )
     ax.set_yticks(range(len(names)), [mpl_text(n) for n in names])
     ax.set_ylim(-0.6, len(names) - 0.4)
-    ax.set_xlim(left=0)
+    ax.set_xlim(0, style.HEADROOM * ax.get_xlim()[1])
     ax.set_xlabel(f"inter-token latency [million {style.tick_unit(clock)}]\nbar: median, arrow: 95th percentile")
     style.title(ax, "Time between tokens")
     return ax

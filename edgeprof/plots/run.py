@@ -31,7 +31,7 @@ def plot_passes(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = No
     for phase, part in data.groupby("phase", sort=False):
         colour, marker = palette[str(phase)]
         ax.plot(part["position"], part["ticks"] / 1e6, marker, color=colour, markersize=4, label=str(phase))
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, style.HEADROOM * ax.get_ylim()[1])
     ax.set_xlabel("position in the context [token]")
     ax.set_ylabel(f"cost of a pass\n[million {style.tick_unit(clock)}]")
     style.title(ax, "Every pass of the run")

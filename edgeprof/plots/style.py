@@ -26,6 +26,7 @@ __all__ = [
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 SIZE, DPI = (7.2, 4.2), 120
+HEADROOM = 1.06  # of an axis that begins at 0: data far from it have hardly any margin
 _GROUNDS = ("figure.facecolor", "axes.facecolor")
 _TEXTS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import io
+import re
+from pathlib import Path
 
 import handmade
 import matplotlib as mpl
@@ -10,14 +13,21 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from edgeprof import plots
 from edgeprof.plots import style
 
 mpl.use("Agg")
-NAMES = [name for name in plots.__all__ if name.startswith("plot_")]
+# Every function of the package that is called so, whether or not somebody thought of making it public.
+NAMES = sorted(
+    name
+    for path in Path(plots.__file__).parents[1].rglob("*.py")
+    for name in re.findall(r"^def (plot_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+)
 # Data for each plot and what else it needs; a new plot has to bring its own.
 EXAMPLES = {
     "plot_changes": (
@@ -136,6 +146,29 @@ def test_it_composes_with_the_user_s_own_figure(name):
     assert right.has_data() and not left.has_data()
     assert figure.axes == [left, right]
     pd.testing.assert_frame_equal(data, before)
+
+
+def test_it_is_public(name):
+    assert name in plots.__all__
+
+
+@pytest.mark.parametrize("place", ["axes", "subfigure"])
+def test_it_works_without_pyplot_and_leaves_nothing_behind(name, place, monkeypatch):
+    """In a figure that pyplot has never heard of: a window, a web server, somebody's own report."""
+    plot, data, more = example(name)
+    monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("it shows figures"))
+    others = plt.figure()
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    parent = figure if place == "axes" else figure.subfigures(1, 2)[1]
+    ax, other = parent.subplots(1, 2)
+    settings, size = dict(mpl.rcParams), tuple(figure.get_size_inches())
+    assert plot(data, **more, ax=ax) is ax
+    figure.savefig(io.BytesIO(), format="png")
+    assert ax.has_data() and not other.has_data()
+    assert figure.axes == [ax, other] and tuple(figure.get_size_inches()) == size
+    assert dict(mpl.rcParams) == settings
+    assert plt.get_fignums() == [others.number] and plt.gcf() is others and others.axes == []
 
 
 def test_alone_it_makes_a_figure_with_units(name):
