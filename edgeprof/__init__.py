@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeprof.fidelity import agreement
     from edgeprof.fronts import pareto
     from edgeprof.metrics import measure, missing
+    from edgeprof.monitor import Live, live
     from edgeprof.prediction import Prediction, predict
     from edgeprof.quantiles import token_quantiles
     from edgeprof.recommendation import recommend
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Comparison",
     "Dataset",
+    "Live",
     "Prediction",
     "__version__",
     "agreement",
@@ -39,6 +41,7 @@ __all__ = [
     "compare",
     "fit_clock",
     "held_out",
+    "live",
     "measure",
     "memory_budget",
     "missing",
@@ -62,6 +65,8 @@ _LAZY = {
     "Comparison": ("edgeprof.comparison", "Comparison"),
     "fit_clock": ("edgeprof.clock", "fit_clock"),
     "held_out": ("edgeprof.validation", "held_out"),
+    "live": ("edgeprof.monitor", "live"),
+    "Live": ("edgeprof.monitor", "Live"),
     "measure": ("edgeprof.metrics", "measure"),
     "missing": ("edgeprof.metrics", "missing"),
     "memory_budget": ("edgeprof.budget", "memory_budget"),
