@@ -57,6 +57,7 @@ class PortFollower:
     def __init__(self, capture: Path, header: Mapping[str, Any], port: int) -> None:
         self.capture_id, self.port, self.facts = header["capture_id"], port, header["ports"][port].get("facts", {})
         self.name = str(header["ports"][port].get("name") or header["ports"][port]["url"])
+        self.emulated = self.facts.get("emulator") is not None
         self._start_ns = header["monotonic_start_ns"]
         self._vocab: dict[str, list[str]] = header.get("vocab", {})
         self._tail, self._index = Tail(capture, port), IndexTail(capture, port)

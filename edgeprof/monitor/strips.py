@@ -75,7 +75,7 @@ class StripFigure:
         for strip, (ax, line, band) in zip(strips, self._parts, strict=True):
             at, middle, least, most = _values(strip, now)
             known = np.isfinite(middle)
-            line.set_data(at, middle)
+            line.set_data(at[known], middle[known])
             ends = np.column_stack([at, least, at, most])[known].reshape(-1, 2, 2)
             band.set_segments([] if strip.rate else ends)
             top = float(most[known].max()) if known.any() else 0.0
@@ -91,5 +91,6 @@ def _values(strip: Strip, now: float) -> tuple[Floats, Floats, Floats, Floats]:
     at, count, mean, least, most = strip.bins.series(now)
     if strip.rate:
         rate = np.convolve(count, np.full(_RATE_BINS, 1 / (_RATE_BINS * BIN_SECONDS)))[: len(count)]
+        rate[at < -now] = np.nan  # before the capture began
         return at, rate, rate, rate
     return at, strip.scale * mean, strip.scale * least, strip.scale * most

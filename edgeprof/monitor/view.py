@@ -25,9 +25,12 @@ __all__ = ["View"]
 
 DRAW_SECONDS = 1.0
 """As often as there is a new bin."""
+RUNS_SHOWN = 50
 _TEXT_STYLE = (
     "display:flex;flex-direction:column-reverse;height:11em;overflow-y:auto;border:1px solid #8A929C;padding:4px 8px"
 )
+_TABLE_STYLE = "<style>.edgeprof-live td, .edgeprof-live th {padding: 2px 10px}</style>"
+_AS_IT_IS = {"width": "800px", "max_width": "100%", "align_self": "flex-start"}
 _WRAPPED = {"flex_flow": "row wrap"}
 _STATES = {
     "ready": "Ready: the start button begins a capture.",
@@ -61,11 +64,11 @@ class View:
         self.open = self._button("Open the capture", "primary", self._open)
         self.port = widgets.Dropdown(description="Port")
         self.port.observe(lambda _: self.render(changed=True), "value")
-        self.image = widgets.Image(format="png", layout={"max_width": "100%"})
+        self.image = widgets.Image(format="png", layout=_AS_IT_IS)
         self.box = widgets.VBox(
             [
                 widgets.HBox([self.start, self.stop, self.note, self.mark, self.open], layout=_WRAPPED),
-                self.state, self.message, self.table, self.port, self.image, self.text, self.opened,
+                self.state, self.message, self.opened, self.table, self.port, self.image, self.text,
             ]
         )  # fmt: skip
         self.render(changed=True)
@@ -94,11 +97,14 @@ class View:
         ds, name = session.dataset, session.capture.name.partition("=")[2] if session.capture else ""
         runs = ds.table("runs", ["run_id", "board", "model", "quant", "prompt_id", "status", "n_generated"])
         runs = runs[runs["run_id"].str.startswith(f"{name}/")].astype(str)
+        more = f", the first {RUNS_SHOWN} of {len(runs):,}" if len(runs) > RUNS_SHOWN else ""
         where = f'where={{"capture_id": {name!r}}}'
         self.opened.value = (
-            f"{ds._repr_html_()}{html_table(runs, 'The runs of this capture.')}<p>To go on, type <code>ds = "
-            f"edgeprof.open({html_text(repr(str(session.out)), 500)})</code>, and for this capture's tokens "
-            f"<code>ds.table('tokens', {html_text(where, 500)})</code>.</p>"
+            f'{_TABLE_STYLE}<div class="edgeprof-live"><p>To go on, type <code>ds = edgeprof.open('
+            f"{html_text(repr(str(session.out)), 500)})</code>, and for this capture's tokens "
+            f"<code>ds.table('tokens', {html_text(where, 500)})</code>.</p>{ds._repr_html_()}"
+            f'<div style="max-height:20em;overflow-y:auto">{html_table(runs.head(RUNS_SHOWN))}</div>'
+            f"<p>The runs of this capture{more}.</p></div>"
         )
 
     # -- drawing -------------------------------------------------------------------------------------------
@@ -134,12 +140,12 @@ class View:
             self.table.value = self.text.value = ""
             self.image.layout.display = "none"
             return
-        self.table.value = html_table(pd.DataFrame([_row(port, watch.now) for port in watch.ports]))
+        rows = pd.DataFrame([_row(port, watch.now, self._session.state) for port in watch.ports])
+        self.table.value = f'{_TABLE_STYLE}<div class="edgeprof-live">{html_table(rows)}</div>'
         port = watch.ports[self.port.value or 0]
         notes = "".join(f"<div>{html_text(note, 200)}</div>" for note in watch.notes)
-        self.text.value = (
-            f'<div style="{_TEXT_STYLE}"><pre style="white-space:pre-wrap">{_text(port.text)}</pre></div>{notes}'
-        )
+        text = f'<pre style="white-space:pre-wrap;flex:none;margin:0">{_text(port.text)}</pre>'
+        self.text.value = f'<div style="{_TEXT_STYLE}">{text}</div>{notes}'
         if at_once or now - self._drawn >= DRAW_SECONDS:
             self._drawn = now
             strips = _strips(port)
@@ -158,11 +164,11 @@ def _text(text: str) -> str:
     return "\n".join(html_text(line, 2000) for line in text.split("\n"))
 
 
-def _row(port: PortFollower, now: float) -> dict[str, str]:
+def _row(port: PortFollower, now: float, state: str) -> dict[str, str]:
     totals = port.totals
     return {
         "port": port.name,
-        "tok/s": units.significant(port.tokens.rate(now)),
+        "tok/s": units.significant(port.tokens.rate(now) if state == "running" else None),
         "runs done": units.exact(totals.runs),
         "passes": units.exact(totals.passes),
         "frames": units.exact(totals.frames),
@@ -175,9 +181,10 @@ def _row(port: PortFollower, now: float) -> dict[str, str]:
 
 def _strips(port: PortFollower) -> list[Strip]:
     """Return the strips that there is something for, the first two always."""
-    scale, unit = (1e3, "ms") if port.hz else (1.0, tick_unit(port.clock or "unknown"))
+    scale, unit = (1e3, "ms") if port.hz else (1.0, tick_unit(port.clock) if port.clock else "ticks")
+    pace = "; of the emulator, not of a chip" if port.emulated else ""
     strips = [
-        Strip("tok/s: decode passes a second, as the host has them", port.tokens, rate=True),
+        Strip(f"tok/s: decode passes a second, as the host has them{pace}", port.tokens, rate=True),
         Strip(f"ITL [{unit}]: mean, and least to most of each second", port.itl, scale),
     ]
     if port.memory.any:

@@ -1,7 +1,7 @@
 """What a live monitor costs the kernel that it runs in, at 1,000 tokens a second; and whether anything is lost.
 
-``python tests/performance/live_load.py --seconds N [--out FILE]`` runs a real kernel that shows the monitor of a capture.
-The board is one of Python on a pty; the kernel's process is looked at from outside (Linux).
+``python tests/performance/live_load.py --seconds N [--out FILE]`` runs a real kernel that shows the monitor of a
+capture. The board is one of Python on a pty; the kernel's process is looked at from outside (Linux).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from capture_load import cpu_seconds  # noqa: E402
-from jupyter_client.manager import start_new_kernel  # noqa: E402
-from machine import record  # noqa: E402
+from capture_load import cpu_seconds
+from jupyter_client.manager import start_new_kernel
+from machine import record
 
-import edgeprof  # noqa: E402
+import edgeprof
 
 FAKEBOARD = Path(__file__).parents[1] / "fakeboard.py"
-TOKENS_PER_SECOND, RUN_PASSES, RUN_BYTES = 1000, 120, 4044
+TOKENS_PER_SECOND, RUN_PASSES, RUN_BYTES = 1000, 120, 4130
 WARM_UP_SECONDS = 8.0
 BEGIN = """
 import edgeprof
@@ -62,8 +62,8 @@ def run(client: Any, code: str, seconds: float = 120.0) -> str:
 def watched(folder: Path, seconds: float) -> dict[str, Any]:
     """Watch a board at 1,000 tokens a second for so long; return what that took and what arrived."""
     runs = int(TOKENS_PER_SECOND * seconds / RUN_PASSES)
-    pace = 1.1 * TOKENS_PER_SECOND / RUN_PASSES * RUN_BYTES  # it never makes up for what was late
-    command = [sys.executable, str(FAKEBOARD), "--wait", f"--stream={runs}", f"--bytes-per-second={pace}"]
+    pace = TOKENS_PER_SECOND / RUN_PASSES * RUN_BYTES
+    command = [sys.executable, str(FAKEBOARD), "--wait", "--steady", f"--stream={runs}", f"--bytes-per-second={pace}"]
     board = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert board.stdin is not None and board.stdout is not None
     manager, client = start_new_kernel(cwd=str(folder))
