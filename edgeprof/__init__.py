@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgeprof.fronts import pareto
     from edgeprof.gating import GateResult, gate
     from edgeprof.metrics import measure, missing
+    from edgeprof.monitor import Live, live
     from edgeprof.one_run import Run
     from edgeprof.prediction import Prediction, predict
     from edgeprof.quantiles import token_quantiles
@@ -39,6 +40,7 @@ __all__ = [
     "Comparison",
     "Dataset",
     "GateResult",
+    "Live",
     "Prediction",
     "Run",
     "__version__",
@@ -50,6 +52,7 @@ __all__ = [
     "fit_clock",
     "gate",
     "held_out",
+    "live",
     "measure",
     "memory_budget",
     "missing",
@@ -85,6 +88,8 @@ _LAZY = {
     "Comparison": ("edgeprof.comparison", "Comparison"),
     "fit_clock": ("edgeprof.clock", "fit_clock"),
     "held_out": ("edgeprof.validation", "held_out"),
+    "live": ("edgeprof.monitor", "live"),
+    "Live": ("edgeprof.monitor", "Live"),
     "measure": ("edgeprof.metrics", "measure"),
     "missing": ("edgeprof.metrics", "missing"),
     "memory_budget": ("edgeprof.budget", "memory_budget"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 import queue
 import re
 import secrets
@@ -22,12 +23,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from edgeprof._version import __version__
 from edgeprof.conversation import Conversation, Progress
 from edgeprof.driver import Job, converse, prompt_row
 from edgeprof.errors import DeviceError, EdgeprofError, LockedError, StorageError, UsageError
 from edgeprof.keepwire import kept_days
-from edgeprof.layout import CAPTURE_JSON, write_json
+from edgeprof.layout import CAPTURE_JSON, LOCK, write_json
 from edgeprof.line_conversation import LineConversation, LineDriver
 from edgeprof.open_files import raise_limit
 from edgeprof.reader import REQUEST
@@ -123,7 +126,9 @@ def prepare(
         "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
         "monotonic_start_ns": time.monotonic_ns(),
         "host_label": host_label,
-        "ports": [{"url": redact(s.url), "settings": asdict(s.settings), "facts": s.facts} for s in sources],
+        "ports": [
+            {"name": s.name, "url": redact(s.url), "settings": asdict(s.settings), "facts": s.facts} for s in sources
+        ],
         "prompts": [prompt_row(job) for job in jobs],
         "vocab": vocab,
         "sections": {sha: parts for s in sources for sha, parts in s.sections.items()},
@@ -186,8 +191,10 @@ def capture(
         )
     raise_limit()
     name = capture_id or new_capture_id()
-    extra = {"keep_wire": keep_wire} | (header or {})
+    extra = {"keep_wire": keep_wire, "pid": os.getpid()} | (header or {})
     folder = prepare(out, sources, jobs, host_label=host_label, capture_id=name, extra=extra)
+    running = FileLock(folder / LOCK)
+    running.acquire()
     reader = subprocess.Popen(
         [sys.executable, "-m", "edgeprof.reader", str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
@@ -215,6 +222,7 @@ def capture(
     try:
         error = _follow(reader, sealer, talks, [s.opened for s in sources], seconds, on_progress, idle_seconds)
     finally:
+        running.release()  # before the reader ends: what was noted until now will be sealed
         with contextlib.suppress(OSError):
             pipe.close()
         try:

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from edgeprof.layout import sync
 
 __all__ = [
+    "IndexTail",
     "PortWriter",
     "Tail",
     "append_event",
@@ -230,6 +231,46 @@ class Tail:
             self._file = None
 
 
+class IndexTail:
+    """Follow the times of a port's reads while its journal grows; what was read once is not read again."""
+
+    def __init__(self, capture: Path, port: int) -> None:
+        self._capture, self._port = capture, port
+        self._file: BinaryIO | None = None
+        self._piece = -1
+
+    def read(self) -> list[tuple[int, int]]:
+        """Return (stream offset, monotonic nanoseconds) of the reads since the last call."""
+        entries: list[tuple[int, int]] = []
+        while True:
+            if self._file is not None:
+                raw = self._file.read(CHUNK)
+                whole = len(raw) // _ENTRY.size * _ENTRY.size
+                self._file.seek(whole - len(raw), os.SEEK_CUR)  # an entry that is being written is the next call's
+                entries += _ENTRY.iter_unpack(raw[:whole])
+                if whole:
+                    continue
+            if not self._next():
+                return entries
+
+    def _next(self) -> bool:
+        """Open the first piece behind the one that is open; tell whether there is one."""
+        with contextlib.suppress(OSError):
+            for start, path in pieces(self._capture, self._port):
+                if start > self._piece:
+                    file = path.with_suffix(".idx").open("rb", buffering=0)
+                    self.close()
+                    self._file, self._piece = file, start
+                    return True
+        return False
+
+    def close(self) -> None:
+        """Let go of the piece."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
 def indexed_end(capture: Path, port: int) -> int:
     """Return the stream offset up to which every byte surely has its time."""
     for _, path in reversed(pieces(capture, port)):
@@ -247,10 +288,12 @@ def events_path(capture: Path) -> Path:
 
 
 def append_event(capture: Path, event: dict[str, Any], *, durable: bool = True) -> None:
-    """Append one line to the log of what the host noticed; ``durable`` waits until the disk has it."""
-    with events_path(capture).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event, sort_keys=True) + "\n")
-        file.flush()
+    """Append one line to the log of what the host noticed; ``durable`` waits until the disk has it.
+
+    Several processes may: it is one write at the end of a local file, which POSIX does not mix with another one.
+    """
+    with events_path(capture).open("ab", buffering=0) as file:
+        file.write((json.dumps(event, sort_keys=True) + "\n").encode())
         if durable:
             os.fsync(file.fileno())
 

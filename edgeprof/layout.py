@@ -27,6 +27,7 @@ from edgeprof.schema import FORMAT_VERSION
 
 __all__ = [
     "CAPTURE_JSON",
+    "LOCK",
     "MANIFEST",
     "check_version",
     "current",
@@ -40,6 +41,8 @@ __all__ = [
 
 CAPTURE_JSON = "capture.json"
 MANIFEST = "manifest.json"
+LOCK = "capture.lock"
+"""Held by the capturing process while a capture goes on; reader and sealer have locks of their own."""
 
 
 def slug(name: str, of: str | None = None) -> str:

@@ -16,6 +16,7 @@ from edgeprof.errors import StorageError
 from edgeprof.kept import KeptWire, spans
 from edgeprof.layout import file_sha256, segment_folder
 from edgeprof.rewrite import Outcome, capture_id, choose, closed, each, next_generation, rewriting
+from edgeprof.running import MARK
 from edgeprof.seal import decode_from, load_capture, states_after, write_segment
 
 __all__ = ["redecode"]
@@ -104,4 +105,6 @@ def _host_events(capture: Path, last: dict[str, Any], header: dict[str, Any]) ->
 
 
 def _decoded(event: dict[str, Any]) -> bool:
+    if event["kind"] == MARK:  # whatever somebody wrote
+        return False
     return event["kind"] in _DECODED or str(event["detail"]).partition(":")[0] in ADAPTERS

@@ -179,6 +179,7 @@ def main():
     parser.add_argument("--tap")
     parser.add_argument("--stream", type=int, default=0)
     parser.add_argument("--bytes-per-second", type=float, default=1e6)
+    parser.add_argument("--steady", action="store_true", help="make up for what was late")
     parser.add_argument("--wait", action="store_true")
     parser.add_argument("--mode", choices=["normal", "mute", "chatter", "stall", "die"], default="normal")
     args = parser.parse_args()
@@ -217,10 +218,10 @@ def main():
 
     def paced(data):
         nonlocal due
-        # What was late is not made up for: a board that was stopped for a while goes on as before.
+        # What was late is not made up for, as a rule: a board that was stopped for a while goes on as before.
         now = time.monotonic()
-        due = max(due, now) + len(data) / args.bytes_per_second
-        time.sleep(due - now)
+        due = (due if args.steady else max(due, now)) + len(data) / args.bytes_per_second
+        time.sleep(max(due - now, 0))
         original(data)
 
     board.send_bytes = paced

@@ -78,6 +78,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rtscts", action="store_true", help="hardware flow control")
     parser.add_argument("--reset", action="store_true", help="let opening the port reset the board")
     parser.add_argument("--dtr", action="store_true", help="hold DTR: a Pico on its own USB sends nothing without it")
+    parser.add_argument("--capture-id", metavar="NAME", help="the capture's name (default: made of the time)")
     parser.add_argument("--label", metavar="TEXT", help="a name for this host, kept with the capture")
     parser.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="kept with every run")
     parser.add_argument(
@@ -140,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
     ):
         if not jobs and protocol is None and (args.seconds is None or args.seconds >= LONG_SECONDS):
             sources[-1] = _with_forecast(sources, args.out, days)
-        name = new_capture_id()
+        name = args.capture_id or new_capture_id()
         try:
             result = capture(
                 sources, args.out, jobs, capture_id=name, host_label=args.label, seconds=args.seconds,

@@ -166,3 +166,24 @@ def test_bytes_and_their_times_are_synced(tmp_path, monkeypatch):
     writer.sync()
     assert names == []
     writer.close()
+
+
+def test_the_times_of_reads_are_followed_over_pieces(tmp_path):
+    writer = journal.PortWriter(tmp_path, 0, piece_bytes=10)
+    tail, found = journal.IndexTail(tmp_path, 0), []
+    for number in range(7):
+        writer.append(b"abcd", 100 + number)
+        if number % 2:
+            found += tail.read()
+    assert tail.read() == [(24, 106)]
+    assert [*found, (24, 106)] == journal.read_index(tmp_path, 0)
+    assert tail.read() == []
+    index = journal.pieces(tmp_path, 0)[-1][1].with_suffix(".idx")
+    with index.open("ab") as file:
+        file.write(b"half an e")  # an entry that is being written
+    assert tail.read() == []
+    with index.open("ab") as file:
+        file.write(b"ntry...")
+    assert len(tail.read()) == 1
+    tail.close()
+    writer.close()

@@ -1,0 +1,7 @@
+"""A capture watched while it runs (docs/live.md). A client of the capturing processes: it reads what they write."""
+
+from __future__ import annotations
+
+from edgeprof.monitor.session import Live, live
+
+__all__ = ["Live", "live"]

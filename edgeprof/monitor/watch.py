@@ -1,0 +1,96 @@
+"""All ports of one capture, and what the host noted, followed together."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from edgeprof.journal import events_path
+from edgeprof.monitor.follow import PortFollower
+from edgeprof.running import MARK
+from edgeprof.seal import load_capture, load_manifests, states_after
+
+__all__ = ["Watch"]
+
+LOOK_BYTES = 8 << 20
+"""So much at one look: what is far behind catches up without keeping others from the processor for long."""
+_NOTES_KEPT = 5
+
+
+class Watch:
+    """What a capture's journal says, from its begin, or from behind what is sealed.
+
+    Attributes
+    ----------
+    ports
+        One a port, with figures and text.
+    marks
+        How many there are.
+    notes
+        The last things that the host noted, marks among them.
+    """
+
+    def __init__(self, capture: Path) -> None:
+        self.capture, header = capture, load_capture(capture)
+        self.ports = [PortFollower(capture, header, port) for port in range(len(header["ports"]))]
+        self.pid = header.get("pid")
+        self.marks, self.notes = 0, list[str]()
+        self._start_ns: int = header["monotonic_start_ns"]
+        self._events_read = 0
+        self._breaks: dict[int, list[int]] = {}
+        for port in range(len(self.ports)):
+            self._resume(port)
+
+    def _resume(self, port: int) -> None:
+        """Go on behind the last sealed segment."""
+        self.ports[port].resume(states_after(load_manifests(self.capture), len(self.ports))[port])
+
+    @property
+    def now(self) -> float:
+        """Seconds since the capture began."""
+        return (time.monotonic_ns() - self._start_ns) / 1e9
+
+    def look(self) -> bool:
+        """Take what came since the last look, or a part of it; tell whether anything did."""
+        changed = self._look_at_events()
+        for number, port in enumerate(self.ports):
+            taken = 0
+            while taken < LOOK_BYTES:
+                came = port.look(self._breaks.get(number, ()))
+                if came is None:
+                    self._resume(number)
+                    came = 1
+                if not came:
+                    break
+                taken += came
+            changed |= taken > 0
+        return changed
+
+    def _look_at_events(self) -> bool:
+        try:
+            with events_path(self.capture).open("rb") as file:
+                file.seek(self._events_read)
+                new = file.read()
+        except OSError:  # nothing was noted yet, or it is closed
+            return False
+        whole = new[: new.rfind(b"\n") + 1]
+        self._events_read += len(whole)
+        for line in whole.splitlines():
+            try:
+                event: dict[str, Any] = json.loads(line)
+                at = (event["t_ns"] - self._start_ns) / 1e9
+            except (ValueError, KeyError, TypeError):  # torn, as by a crash
+                continue
+            if event.get("kind") == MARK:
+                self.marks += 1
+            if event.get("kind") == "disconnected" and event.get("offset") is not None:
+                self._breaks.setdefault(event.get("port", 0), []).append(event["offset"])
+            self.notes = [*self.notes, f"{at:,.1f} s: {event.get('kind')}: {event.get('detail')}"][-_NOTES_KEPT:]
+        return bool(whole)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for port in self.ports:
+            port.close()
