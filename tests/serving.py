@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,12 +129,12 @@ class Serving:
 @contextlib.contextmanager
 def serving(
     folder: Path, *options: str, at: Path = ROOT, data: Path = REFERENCE, env: Mapping[str, str] | None = None,
-    token: str = "", **more: Any,
+    token: str = "", start: Sequence[str] = ("-m", "edgeprof"), **more: Any,
 ) -> Iterator[Serving]:  # fmt: skip
     """Start a server on a free port, and wait until it says its address."""
     token = token or secrets.token_urlsafe(24)
     output = folder / "output.txt"
-    command = [sys.executable, "-m", "edgeprof", "serve", "--data", str(data), "--port", "0", *options]
+    command = [sys.executable, *start, "serve", "--data", str(data), "--port", "0", *options]
     if env is None or not any(name.startswith("EDGEPROF_TOKEN") for name in env):
         command += ["--token-file", str(token_file(folder, token))]
     environment = os.environ | {"PYTHONPATH": str(at)} | dict(env or {})

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeprof.cli.notebooks import copy
     from edgeprof.errors import UsageError
     from edgeprof.server import place
-    from edgeprof.server.kernelspec import put_first
+    from edgeprof.server.first import put_first
 
     if args.port is not None:
         if not 0 <= args.port <= 65535:

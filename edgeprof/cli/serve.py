@@ -31,6 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
+    import os
     import tempfile
 
     from edgeprof.errors import UsageError
@@ -64,8 +65,10 @@ def run(args: argparse.Namespace) -> int:
             token=token, data=data, notebooks=notebooks, host=args.host, port=args.port, everything=args.lab
         )
         serve(config, everything=args.lab, temporary=temporary, started=lambda port: _announce(args, port))
-    print("edgeprof: the server has ended.")
-    return 0
+    print("edgeprof: the server has ended.", flush=True)
+    os._exit(
+        0
+    )  # on a machine under load Python takes seconds to collect what Jupyter leaves, and nothing is left to do
 
 
 def _announce(args: argparse.Namespace, port: int) -> None:

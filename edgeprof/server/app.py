@@ -158,5 +158,8 @@ def serve(config: Config, *, everything: bool, temporary: Path, started: Callabl
     if not everything:
         server.default_services = ("kernels",)  # type: ignore[assignment]
     server.initialize(argv=[])
+    for logger in list(logging.root.manager.loggerDict.values()):  # an extension may have one with a format of its own
+        for handler in getattr(logger, "handlers", ()):
+            handler.setFormatter(Formatter(server.identity_provider_token))
     server.io_loop.add_callback(lambda: started(server.port))
     server.start()

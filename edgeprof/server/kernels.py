@@ -35,7 +35,7 @@ class ExplorerKernels(AsyncMappingKernelManager):
             503: so many are open already.
         """
         if len(self) + self._starting >= MOST:
-            raise web.HTTPError(503, "Too many explorers are open.")
+            raise web.HTTPError(503, reason="Too many explorers are open: close one")
         if env := kwargs.get("env"):
             # The page's address is in it, and whatever a visitor put there.
             token = str(self.config.IdentityProvider.token)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 from edgeprof.errors import StorageError, UsageError
-from edgeprof.server.kernelspec import put_first
+from edgeprof.server.first import without_news, write_kernel
 
 __all__ = ["EXPLORER", "check_address", "folder_of", "own_folders", "write_prepared"]
 
@@ -20,17 +21,22 @@ def own_folders(folder: Path) -> None:
 
     It becomes the working folder, too: Voilà executes a ``voila.py`` that lies there.
     """
-    for name in ("config", "data", "runtime"):
+    # With JUPYTER_NO_CONFIG Jupyter (in the kernels, too) makes a temporary folder and leaves it: in this one.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    os.environ["JUPYTER_NO_CONFIG"] = "1"
+    for name in ("data", "runtime"):
         (folder / name).mkdir()
         os.environ[f"JUPYTER_{name.upper()}_DIR"] = str(folder / name)
     os.environ["IPYTHONDIR"] = str(folder / "ipython")
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
-    os.environ["JUPYTER_NO_CONFIG"] = "1"
-    for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "JUPYTER_TOKEN", "JUPYTER_TOKEN_FILE"):
+    for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH", "JUPYTER_TOKEN", "JUPYTER_TOKEN_FILE"):
         os.environ.pop(name, None)
     if paths := os.environ.get("PYTHONPATH"):
         os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in paths.split(os.pathsep))
-    put_first(folder / "kernelspec")
+    from jupyter_core.paths import jupyter_config_dir
+
+    write_kernel(folder / "data")
+    without_news(Path(jupyter_config_dir()))
     os.chdir(folder)
 
 

@@ -87,7 +87,13 @@ def executed(folder: Path, notebook: Path) -> list[str]:
     client.start_channels()
     errors: list[str] = []
     try:
-        client.wait_for_ready(timeout=60)
+        until = time.monotonic() + 60
+        while True:
+            try:
+                client.wait_for_ready(timeout=60)
+                break
+            except RuntimeError:  # one heartbeat late, as on a busy machine, is not a dead kernel
+                assert time.monotonic() < until
         for cell in nbformat.read(notebook, 4).cells:
             if cell.cell_type == "code":
                 reply = client.execute_interactive(cell.source, timeout=120, output_hook=lambda _: None)["content"]
@@ -107,6 +113,7 @@ def test_a_notebook_runs_although_another_kernel_has_its_name(tmp_path):
             re.search(r'<script id="jupyter-config-data"[^>]*>\s*({.*?})\s*</script>', page, re.DOTALL)[1]
         )
         assert settings["news"] == {"disabled": True}
+        assert "@jupyterlab/apputils-extension:announcements" in settings["disabledExtensions"]
         model = json.loads(ask("/api/contents/00_quickstart.ipynb")[1])
         name = model["content"]["metadata"]["kernelspec"]["name"]
         status, _ = ask(

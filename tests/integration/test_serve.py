@@ -384,6 +384,16 @@ def test_a_kernel_that_is_given_back_is_gone(tmp_path, small):
         assert running.ask(f"/api/kernels/{first}", headers=running.bearer).status == 404
 
 
+def test_there_are_only_so_many_kernels(tmp_path, small):
+    fewer = "import edgeprof.server.kernels as k, edgeprof.cli, sys; k.MOST = 1; sys.exit(edgeprof.cli.main())"
+    with serving(tmp_path, at=small, start=("-c", fewer)) as running:
+        first = running.kernel()
+        refused = running.ask(EXPLORER, headers=running.bearer)
+        assert refused.status == 503 and "Too many explorers are open: close one" in refused.body
+        running.ask(f"/voila/api/shutdown/{first}", "POST", running.bearer, "")
+        running.kernel()
+
+
 @pytest.mark.parametrize("how", ["file named by the environment", "environment"])
 def test_the_token_from_the_environment(tmp_path, small, how):
     if how == "environment":
@@ -411,15 +421,18 @@ def test_no_home_no_configuration_of_others_and_nothing_written_outside(tmp_path
         json.dumps({"argv": ["/nowhere/python"], "display_name": "x", "language": "python"})
     )
     env = {
-        "HOME": "/nonexistent", "PYTHONSAFEPATH": "1", "JUPYTER_TOKEN": "",
+        "TMPDIR": str(tmp_path / "tmp"), "HOME": "/nonexistent", "PYTHONSAFEPATH": "1", "JUPYTER_TOKEN": "",
         "JUPYTER_CONFIG_DIR": str(elsewhere), "JUPYTER_CONFIG_PATH": str(elsewhere),
         "JUPYTER_PATH": str(elsewhere), "JUPYTER_DATA_DIR": str(elsewhere),
     }  # fmt: skip
     before = sorted(elsewhere.rglob("*"))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
     with serving(tmp_path, at=small, env=env) as running:
         assert running.ask("/metrics").status == 401
         running.kernel()
     assert sorted(elsewhere.rglob("*")) == before
+    assert list(temporary.iterdir()) == []
     assert not Path("/nonexistent").exists()
 
 
@@ -485,7 +498,8 @@ def test_a_token_that_others_can_read_is_worth_a_warning(tmp_path, small):
 
 def test_lab_is_there_only_when_asked_for(tmp_path, small):
     with serving(tmp_path, "--lab", at=small, token=TOKEN) as running:
-        assert running.ask("/lab", headers=running.bearer).status == 200
+        lab = running.ask("/lab", headers=running.bearer)
+        assert lab.status == 200 and '"@jupyterlab/apputils-extension:announcements"' in lab.body  # listed as disabled
         listed = json.loads(running.ask("/api/contents", headers=running.bearer).body)
         assert "00_quickstart.ipynb" in {entry["name"] for entry in listed["content"]}
         for path in PATHS:
