@@ -1,5 +1,7 @@
 # docker build --target production -t edgeprof .
-# docker run --rm -v "$PWD/out:/data" edgeprof
+# docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:8866:8866 -v "$PWD/data:/data:ro" \
+#     -v "$PWD/token:/run/secrets/token:ro" -e EDGEPROF_TOKEN_FILE=/run/secrets/token edgeprof      (docs/serve.md)
+# docker run --rm -v "$PWD/out:/data" edgeprof edgeprof demo --out /data/demo-out
 # The base is an argument, so that a pipeline can pin it by digest.
 ARG PYTHON_IMAGE=python:3.12-slim
 
@@ -34,5 +36,7 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     && install --directory --owner 10001 --group 10001 /data
 USER 10001
 WORKDIR /data
-# There is no server yet: `edgeprof serve` and a HEALTHCHECK come with it.
-CMD ["edgeprof", "demo", "--out", "/data/demo-out"]
+EXPOSE 8866
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8866/health', timeout=4)"]
+CMD ["edgeprof", "serve", "--data", "/data", "--host", "0.0.0.0", "--port", "8866"]

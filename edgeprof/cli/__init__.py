@@ -49,6 +49,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "firmware": ("firmware", "build the reference firmware of a board"),
     "reference": ("reference", "capture the reference data anew, or check that they come out the same"),
     "notebooks": ("notebooks", "copy edgeprof's notebooks into a folder, to work with in JupyterLab"),
+    "lab": ("lab", "open JupyterLab on a copy of the notebooks, with a kernel that has edgeprof"),
+    "serve": ("serve", "show the explorer of a data set to browsers, behind a token"),
 }
 
 LONGEST_MESSAGE = 2000

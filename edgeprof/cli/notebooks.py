@@ -16,21 +16,33 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
-    import shutil
-
-    from edgeprof import resources
-    from edgeprof.errors import StorageError
-
-    try:
-        args.dir.mkdir(parents=True, exist_ok=True)
-        for source in sorted(resources.path("notebooks").glob("*.ipynb")):
-            target = args.dir / source.name
-            if target.exists():
-                print(f"kept    {target} (it was there)")
-            else:
-                shutil.copyfile(source, target)
-                print(f"copied  {target}")
-    except OSError as error:
-        raise StorageError(f"{args.dir} cannot be written: {error.strerror}.") from error
+    copy(args.dir)
     print(f"next: jupyter lab {args.dir}")
     return 0
+
+
+def copy(folder: Path, data: Path | None = None) -> None:
+    """Copy the notebooks, and say what became of each; with ``data`` the copies begin with that data set."""
+    import shutil
+
+    from edgeprof.errors import StorageError
+    from edgeprof.parameters import list_notebooks, parameters_of
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in list_notebooks().values():
+            target = folder / source.name
+            if target.exists():
+                print(f"kept    {target} (it was there)")
+                continue
+            if data is not None and "data" in parameters_of(source):
+                from edgeprof.server.place import write_prepared
+
+                write_prepared(source, data, target)
+            else:
+                shutil.copyfile(source, target)
+            print(f"copied  {target}")
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{folder} cannot be written: {error.strerror}.") from error
