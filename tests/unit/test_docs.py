@@ -10,7 +10,7 @@ from edgeprof.adapters.items import ENDINGS
 from edgeprof.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_data_model_lists_every_column():
@@ -38,6 +38,6 @@ def test_links_lead_somewhere(page):
 
 
 def test_commands_in_the_readme_exist():
-    commands = re.findall(r"^ {4}edgeprof (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = re.findall(r"^edgeprof (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert commands
     assert set(commands) <= set(VERBS)
