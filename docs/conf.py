@@ -30,6 +30,7 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!edgeprof\.(plots\.|errors\.)?\w+$).*")]
 
 myst_heading_anchors = 4
+smartquotes = False  # it would make one dash of the two in --help
 nb_execution_mode = "off"  # the outputs are those that are stored, which `nox -s notebooks` compares
 
 autodoc_typehints = "signature"
@@ -48,13 +49,28 @@ html_show_sphinx = False
 copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highlight-toml pre, div.highlight-yaml pre"
 
 
+def described(text: str) -> str:
+    """Return a verb's description as Markdown: its indented paragraphs are examples."""
+    parts = re.split(r"\n\s*\n", text.strip("\n"))
+    prose = [re.sub(r"([*_<\[])", r"\\\1", part) for part in parts]
+    return "\n\n".join(fenced(p) if p.startswith("  ") else said for p, said in zip(parts, prose, strict=True))
+
+
+def fenced(text: str) -> str:
+    """Return text as it is, for Markdown."""
+    return f"```text\n{text}\n```"
+
+
 def commands() -> str:
     """Return the reference of the command line: what `edgeprof VERB --help` says, verb by verb."""
-    os.environ["COLUMNS"], os.environ["NO_COLOR"] = "100", "1"
+    os.environ["COLUMNS"], os.environ["NO_COLOR"] = "94", "1"
     overview = subprocess.run([sys.executable, "-m", "edgeprof", "--help"], capture_output=True, text=True, check=True)
-    texts = {verb: parser_of(verb).format_help() for verb in VERBS}
-    parts = [f"## {verb}\n\n```text\n{text}```\n" for verb, text in texts.items()]
-    return "\n".join(["# Commands\n", f"```text\n{overview.stdout}```\n", *parts])
+    parts = ["# Commands", fenced(overview.stdout)]
+    for verb in VERBS:
+        parser = parser_of(verb)
+        description, parser.description = parser.description or "", None
+        parts += [f"## {verb}", described(description), fenced(parser.format_help())]
+    return "\n\n".join(parts) + "\n"
 
 
 COPIED = {
