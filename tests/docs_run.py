@@ -18,7 +18,7 @@ from docs_blocks import ROOT, Block
 
 __all__ = ["Workspace", "workspace"]
 
-DEADLINE_SECONDS = 240
+DEADLINE_SECONDS = 600
 LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SGR = re.compile(r"\x1b\[[\d;]*m")
 """Colours in a traceback."""
