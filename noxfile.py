@@ -136,11 +136,15 @@ def install(session: nox.Session, *groups: str, constraints: bool = False) -> No
 
 def pytest(session: nox.Session, *args: str) -> None:
     """Run pytest, then count what it skipped as not run. A test that is for one platform says ``only on …``."""
+    if not run_pytest(session, *args):
+        not_run(session, session.name, "No test was selected.")
+
+
+def run_pytest(session: nox.Session, *args: str) -> bool:
+    """Run pytest, note what it skipped; return whether there was a test."""
     report = Path(session.create_tmp()).resolve() / "pytest.xml"
     session.run("python", "-m", "pytest", f"--junitxml={report}", *args, *session.posargs, success_codes=[0, NO_TESTS])
     suites = ET.parse(report).getroot()
-    if not any(int(suite.get("tests", 0)) for suite in suites.iter("testsuite")):
-        not_run(session, session.name, "No test was selected.")
     reasons = [skip.get("message", "") for skip in suites.iter("skipped") if skip.get("type") == "pytest.skip"]
     for reason in sorted(set(reasons)):
         not_run(
@@ -149,6 +153,14 @@ def pytest(session: nox.Session, *args: str) -> None:
             reason,
             always=reason.startswith("only on "),
         )
+    return any(int(suite.get("tests", 0)) for suite in suites.iter("testsuite"))
+
+
+def pytest_on_all_cores(session: nox.Session, marks: str, *args: str) -> None:
+    """Run pytest on all cores, then once more for what minds the clock and must not have others beside it."""
+    together = run_pytest(session, "-n", "auto", "--dist", "loadfile", "-m", f"({marks}) and not alone", *args)
+    if not run_pytest(session, "-m", f"({marks}) and alone", *args) and not together:
+        not_run(session, session.name, "No test was selected.")
 
 
 def folders(*names: str) -> list[str]:
@@ -179,7 +191,8 @@ def lint(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Run the fast unit tests."""
     install(session, "test")
-    pytest(session, "-m", "not slow and not nightly and not parity and not performance and not hardware", "tests/unit")
+    marks = "not slow and not nightly and not parity and not performance and not hardware"
+    pytest_on_all_cores(session, marks, "tests/unit")
 
 
 # ---- the rest of the ci tier, the longest last ----
@@ -290,9 +303,8 @@ def tests(session: nox.Session) -> None:
     install(session, "test", "firmware")
     usual = PROJECT["tool"]["pytest"]["ini_options"]["addopts"][-1].removeprefix("-m=")
     less = {PYTHONS[-1]: " and not emulators and not once", PYTHONS[0]: ""}
-    pytest(
+    pytest_on_all_cores(
         session,
-        "-m",
         usual + less.get(str(session.python), " and not emulators and not slow"),
         *folders("unit", "contract", "integration", "simulation", "notebooks"),
     )

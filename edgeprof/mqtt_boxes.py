@@ -6,8 +6,11 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from edgeprof import wire
+from edgeprof.mqtt_order import Order
 
 __all__ = ["Inbox", "Outbox", "holds_frame"]
 
@@ -23,11 +26,23 @@ def holds_frame(payload: bytes) -> bool:
     return frame is not None and not wire.from_host(frame)
 
 
+@dataclass(slots=True)
+class _Message:
+    payload: bytes
+    digest: bytes
+    t_ns: int
+    to_acknowledge: list[tuple[int, bytes]]
+    """Numbers of its copies, with the digest."""
+
+
 class Inbox:
     """Messages between the broker and whoever takes them.
 
     A copy is known by its bytes if it is a board's frame, which is numbered. Of anything else (text, or a request that
     is repeated on purpose) it is known only if the broker marks it as sent again and gives it the same number.
+
+    After an outage the broker may let messages overtake others. What came too early is held back for a moment, and not
+    acknowledged before it was handed on and kept.
     """
 
     def __init__(self) -> None:
@@ -37,6 +52,7 @@ class Inbox:
         self._pending: list[tuple[int, bytes]] = []
         self._known: OrderedDict[bytes, bool] = OrderedDict()
         """Digest to whether it is kept."""
+        self._order: Order[_Message] = Order()
 
     def __len__(self) -> int:
         return len(self._came)
@@ -49,17 +65,35 @@ class Inbox:
         kept = self._known.get(digest) if frame or (dup and qos) else None
         if kept:
             return bool(qos)
-        if qos:
-            self._pending.append((number, digest))
+        copy = [(number, digest)] if qos else []
         if kept is None:
             self._known[digest] = not qos
             self._known.move_to_end(digest)
-            self._came.append((payload, time.monotonic_ns()))
-            self.bytes += len(payload)
+            now = time.monotonic_ns()
+            message = _Message(payload, digest, now, copy)
+            self._hand_on(self._order.add(payload, message, now / 1e9, frame=frame))
+        else:
+            held = next((message for _, _, message in self._order.held if message.digest == digest), None)
+            (self._pending if held is None else held.to_acknowledge).extend(copy)
         return False
+
+    def _hand_on(self, messages: Iterable[_Message]) -> None:
+        for message in messages:
+            self._came.append((message.payload, message.t_ns))
+            self.bytes += len(message.payload)
+            self._pending += message.to_acknowledge
+
+    def outage(self) -> None:
+        """Mind the order of what comes from now on."""
+        self._order.watch(time.monotonic())
+
+    def release(self) -> None:
+        """Hand on what is held back: nothing more comes over this connection."""
+        self._hand_on(self._order.release())
 
     def take(self) -> list[tuple[bytes, int]]:
         """Return what came, with the monotonic time in nanoseconds."""
+        self._hand_on(self._order.due(time.monotonic()))
         came, self._came, self.bytes = self._came, [], 0
         return came
 

@@ -22,7 +22,7 @@ from edgeprof.driver import Evaluation, Generation
 from edgeprof.errors import DeviceError
 from edgeprof.firmware import image, path
 
-pytestmark = [pytest.mark.slow, pytest.mark.emulators]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.emulators]
 
 MICROCONTROLLERS = [n for n in boards.names() if boards.get(n).emulator not in ("", "wasmtime")]
 every_microcontroller = pytest.mark.parametrize("name", MICROCONTROLLERS)

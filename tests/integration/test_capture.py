@@ -24,7 +24,7 @@ from edgeprof.care import recover, verify
 from edgeprof.driver import Evaluation, Generation
 from edgeprof.errors import DeviceError, LockedError, StorageError, UsageError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 JOBS = [Generation("p1", "Once upon", 8), Evaluation("eval", "text", list(range(3, 50)), 1)]
 STREAM = ["--stream", "100000", "--wait", "--bytes-per-second", "100000"]

@@ -17,7 +17,7 @@ import edgeprof
 from edgeprof.cli import main
 from edgeprof.cli.captured import said_once
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 
 def said(capsys: Any, *words: object) -> tuple[int, str, str]:

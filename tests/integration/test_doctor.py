@@ -21,7 +21,7 @@ from edgeprof.cli.doctor import dump
 from edgeprof.doctor import Step, diagnose
 from edgeprof.signs import printable_share, read_signs
 
-pytestmark = [pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 
 SPEEDS = {termios.B9600: 9600, termios.B115200: 115200, termios.B230400: 230400, termios.B921600: 921600}
 Say = Callable[[bytes], None]

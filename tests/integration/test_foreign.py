@@ -18,7 +18,7 @@ from edgeprof.care import verify
 from edgeprof.cli import main
 from edgeprof.redecode import redecode
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 STORY = [f" word{n}" + "y" * 200 for n in range(30)]
 """Long words: text is sealed when there are more than 4 KiB of it."""

@@ -34,6 +34,7 @@ def _can_mount() -> bool:
 
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.once,
     pytest.mark.slow,
     pytest.mark.skipif(not IS_LINUX, reason="only on Linux"),

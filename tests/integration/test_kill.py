@@ -8,6 +8,8 @@ from integration.kill_many import Independent, run, uncobs
 
 from edgeprof import wire
 
+pytestmark = pytest.mark.alone
+
 
 def test_the_independent_decoder() -> None:
     parts: list[bytes] = []

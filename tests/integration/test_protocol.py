@@ -20,7 +20,7 @@ from edgeprof.errors import UsageError
 from edgeprof.line_conversation import LineConversation
 from edgeprof.mlperf import Command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 
 def run(capsys: Any, path: str, out: Path, *more: str) -> tuple[int, str, str]:

@@ -18,7 +18,7 @@ from edgeprof.care import recover, verify
 from edgeprof.driver import Generation
 from edgeprof.redecode import redecode
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 
 def source(cable: Cable, name: str = "fake") -> Source:

@@ -20,6 +20,7 @@ import edgeprof
 from edgeprof.care import verify
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.once,
     pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="only on systems with ptys"),

@@ -25,6 +25,8 @@ from edgeprof.mlperf_lines import Answer
 from edgeprof.mlperf_rules import LEAST_WINDOW_US, Window, elapsed_us, median_inferences_s
 from edgeprof.tables import build
 
+pytestmark = pytest.mark.alone
+
 INPUT = bytes(range(70))
 
 

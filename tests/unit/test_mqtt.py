@@ -12,7 +12,7 @@ from fakeboard import FakeBoard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeprof import mqtt_client, wire
+from edgeprof import mqtt_client, mqtt_order, wire
 from edgeprof.bridge import MAX_PAYLOAD_BYTES, TEXT_SECONDS, Cutter, bridge
 from edgeprof.errors import DeviceError, UsageError
 from edgeprof.mqtt import open_mqtt
@@ -383,3 +383,92 @@ def test_certificates_that_are_none(tmp_path):
     (tmp_path / "ca.pem").write_text("nothing")
     with pytest.raises(UsageError, match="holds no certificate"):
         mqtt_client.new_client(parse(f"mqtts://broker/t?ca={tmp_path}/ca.pem"), "x", clean=True)
+
+
+# ---- in order, after an outage ----
+
+
+def after_an_outage(*before: bytes) -> Inbox:
+    inbox = Inbox()
+    for number, payload in enumerate(before, 1):
+        inbox.add(payload, number, dup=False, qos=1)
+    inbox.take()
+    inbox.kept()
+    inbox.outage()
+    return inbox
+
+
+def test_what_overtook_others_is_held_back_and_not_acknowledged():
+    sent = frames(5)
+    inbox = after_an_outage(sent[0])
+    inbox.add(sent[4], 20, dup=False, qos=1)
+    inbox.add(sent[4], 21, dup=True, qos=1)  # a second copy, before the first one is kept
+    inbox.add(b"text\n", 22, dup=False, qos=1)
+    assert (payloads_of(inbox), inbox.kept()) == ([b"text\n"], [22])
+    inbox.add(sent[1] + sent[2], 23, dup=False, qos=1)
+    assert (payloads_of(inbox), inbox.kept()) == ([sent[1] + sent[2]], [23])
+    inbox.add(sent[3], 24, dup=False, qos=1)
+    assert (payloads_of(inbox), inbox.kept()) == (sent[3:], [24, 20, 21])
+
+
+def test_what_does_not_come_is_not_waited_for_for_long(monkeypatch):
+    sent = frames(30)
+    inbox = after_an_outage(sent[0])
+    inbox.add(sent[3], 1, dup=False, qos=1)
+    inbox.add(sent[2], 2, dup=False, qos=1)
+    assert payloads_of(inbox) == []
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + mqtt_order.WAIT_SECONDS + 0.1)
+    assert (payloads_of(inbox), inbox.kept()) == (sent[2:4], [2, 1])
+    monkeypatch.undo()
+    inbox.add(sent[4], 3, dup=False, qos=1)  # the row goes on behind the gap
+    inbox.add(sent[1], 4, dup=False, qos=1)  # what is very late is taken as it comes
+    assert payloads_of(inbox) == [sent[4], sent[1]]
+    for number, payload in enumerate(sent[6:22], 5):  # and a broker's window is never full of what is held back
+        inbox.add(payload, number, dup=False, qos=1)
+    assert payloads_of(inbox) == sent[6:22]
+
+
+def test_a_connection_that_is_lost_again_keeps_nothing_back():
+    sent = frames(3)
+    inbox = after_an_outage(sent[0])
+    inbox.add(sent[2], 1, dup=False, qos=1)
+    inbox.release()
+    assert payloads_of(inbox) == [sent[2]]
+    inbox.kept()
+    inbox.outage()
+    inbox.add(sent[1], 2, dup=True, qos=1)
+    assert inbox.add(sent[2], 3, dup=True, qos=1)  # is kept
+    assert payloads_of(inbox) == [sent[1]]
+
+
+def test_a_board_that_restarted_is_not_waited_for():
+    inbox = after_an_outage(*frames(3))
+    other = [wire.encode_frame(wire.Type.HEARTBEAT, boot=8, seq=i, t0=i) for i in range(2)]
+    for number, payload in enumerate(other):
+        inbox.add(payload, number, dup=False, qos=1)
+    assert payloads_of(inbox) == other
+
+
+def test_without_an_outage_everything_is_handed_on_as_it_comes():
+    sent, inbox = frames(4), Inbox()
+    for number in (0, 3, 2, 1):
+        inbox.add(sent[number], number, dup=False, qos=1)
+    assert payloads_of(inbox) == [sent[n] for n in (0, 3, 2, 1)]
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.data())
+def test_messages_that_single_ones_overtook_come_in_order(sizes, data):
+    sent, payloads = frames(sum(sizes) + 1), []
+    for size in sizes:
+        at = 1 + sum(len(p) for p in payloads)
+        payloads.append(sent[at : at + size])
+    arrived = list(payloads)
+    for _ in range(data.draw(st.integers(0, 4))):
+        taken = arrived.pop(data.draw(st.integers(0, len(arrived) - 1)))
+        arrived.insert(data.draw(st.integers(0, len(arrived))), taken)
+    inbox = after_an_outage(sent[0])
+    for number, payload in enumerate(arrived):
+        inbox.add(b"".join(payload), number, dup=False, qos=1)
+    assert payloads_of(inbox) == [b"".join(p) for p in payloads]
+    assert sorted(inbox.kept()) == list(range(len(payloads)))
