@@ -319,7 +319,7 @@ def docs(session: nox.Session) -> None:
     doctrees = Path(session.create_tmp()).resolve() / "doctrees"
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "-d", str(doctrees), "docs", str(site))
     session.env["EDGEPROF_SITE"] = str(site)
-    pytest(session, "tests/docs")
+    pytest(session, "-n", "auto", "tests/docs")
     session.log(f"The site: {site / 'index.html'}")
 
 

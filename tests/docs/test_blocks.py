@@ -105,3 +105,37 @@ def test_every_block_runs(page, tmp_path):
             place.write(block)
         for block in blocks(page):
             place.run(block)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("words\n\n    indented\n", "indented"),
+        ("```\nno language\n```\n", "names no language"),
+        ("- in a list\n\n  ```rust\n  fn main() {}\n  ```\n", "nothing is known of the language 'rust'"),
+        ("```sh later\nls\n```\n", "unknown mark later"),
+        ("```text\nfree\n```\n", "text needs a mark"),
+        (
+            "```sh by=tests/docs/test_blocks.py::test_absent\nls\n```\n",
+            "there is no tests/docs/test_blocks.py::test_absent",
+        ),
+    ],
+)
+def test_a_block_that_says_too_little_is_told(tmp_path, text, problem):
+    (tmp_path / "page.md").write_text(text, encoding="utf-8")
+    (block,) = blocks(tmp_path / "page.md")
+    assert problem in block.problem()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("language", "text", "said"),
+    [("sh", "echo before\nfalse", "ended with 1"), ("python", "1 / 0", "ZeroDivisionError"), ("text", "other", "one")],
+)
+def test_a_block_that_fails_is_told_with_its_line(tmp_path, language, text, said):
+    page = ROOT / "docs" / "page.md"
+    marks = frozenset({"output"} if language == "text" else ())
+    with workspace(tmp_path) as place:
+        place.run(Block(page, 3, "sh", frozenset(), {}, "echo one"))
+        with pytest.raises(AssertionError, match=rf"docs/page.md:7: [^\0]*{said}"):
+            place.run(Block(page, 7, language, marks, {}, text))

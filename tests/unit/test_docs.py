@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from docs_blocks import pages
 
 from edgeprof import adapters, schema
 from edgeprof.adapters.items import ENDINGS
 from edgeprof.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_data_model_lists_every_column():
@@ -30,7 +30,7 @@ def test_readme_names_every_verb():
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", pages(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
     lost = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
