@@ -330,6 +330,19 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(tags=["ci"])
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into docs/_build/html, execute what its pages show, open it in a browser."""
+    install(session, "test", "docs")
+    site = ROOT / "docs" / "_build" / "html"
+    shutil.rmtree(site, ignore_errors=True)  # a page that is gone is gone
+    doctrees = Path(session.create_tmp()).resolve() / "doctrees"
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "-d", str(doctrees), "docs", str(site))
+    session.env["EDGEPROF_SITE"] = str(site)
+    pytest(session, "-n", "auto", "tests/docs")
+    session.log(f"The site: {site / 'index.html'}")
+
+
+@nox.session(tags=["ci"])
 def reference(session: nox.Session) -> None:
     """Capture the reference data anew on every emulated board, and compare each device column."""
     install(session)

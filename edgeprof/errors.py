@@ -96,16 +96,20 @@ class CellError(ReportError):
 
     Attributes
     ----------
-    notebook, executed
-        The notebook, and its copy with the outputs so far, which shows the whole error.
+    notebook
+        The notebook.
+    executed
+        Its copy with the outputs so far, which shows the whole error.
     cell
         The cell's number as Jupyter shows it; None where it is not known.
     source
         The cell's source.
     parameters
         What the notebook was given.
-    ename, evalue
-        The error's class and text.
+    ename
+        The error's class.
+    evalue
+        Its text.
     exit_code
         That of an edgeprof error that was raised in the cell, else :class:`ReportError`'s.
     """

@@ -46,18 +46,24 @@ class Prediction(Shown):
         Whether RAM and flash suffice.
     memory : Footprint
         Bytes of each part, exact; the stack's is an upper bound.
-    ram_bytes, flash_bytes
-        What the board has.
+    ram_bytes
+        RAM that the board has.
+    flash_bytes
+        Flash that it has.
     status : str
         ``calibrated``, or ``not calibrated``: the board was never captured with such tensors, so cost is not known.
     missing : tuple of str
         The kinds of work that were never captured.
-    prefill_ticks_per_token, decode_ticks_per_token
-        Of a prefill pass that computes no output, and of a pass that samples a token, in ticks.
+    prefill_ticks_per_token
+        Ticks of a prefill pass, which computes no output.
+    decode_ticks_per_token
+        Ticks of a pass that samples a token.
     stages : DataFrame
         ``stage``, ``ticks`` (of the decode pass), ``macs`` and ``weight_bytes_read`` (of it).
-    tok_s, nominal_tok_s
-        Decode rate in tokens per second: by a clock that is time; nominal, at one tick a cycle, where it is none.
+    tok_s
+        Decode rate in tokens per second, where the clock is time.
+    nominal_tok_s
+        The same at one tick a cycle, where the clock is no time.
     error : float or None
         The largest relative error of held-out predictions of this quantization (or its types) on this board; None where
         no other model was captured with it.

@@ -46,8 +46,11 @@ def axe() -> str:
     return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
-def seen(started: Any, page: Path, scheme: str, script: str) -> Seen:
-    """Open a page from disk with the network off, light or dark, and let axe look at it."""
+def seen(started: Any, page: Path, scheme: str, script: str, *, preload: bool = True) -> Seen:
+    """Open a page from disk with the network off, light or dark, and let axe look at it.
+
+    Without ``preload`` axe itself asks for no stylesheet again, which a page on disk that has some must not.
+    """
     context = started.new_context(color_scheme=scheme, offline=True)
     found = Seen()
     own = page.absolute().as_uri()
@@ -58,7 +61,7 @@ def seen(started: Any, page: Path, scheme: str, script: str) -> Seen:
         tab.on("pageerror", lambda error: found.complaints.append(str(error)))
         tab.goto(own)
         tab.evaluate(script)
-        result = tab.evaluate("axe.run({resultTypes: ['violations', 'passes']})")
+        result = tab.evaluate("p => axe.run({resultTypes: ['violations', 'passes'], preload: p})", preload)
     finally:
         context.close()
     found.requests = [url for url in found.requests if not url.startswith("data:")]

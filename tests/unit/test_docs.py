@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from docs_blocks import pages
 
 from edgeprof import adapters, schema
 from edgeprof.adapters.items import ENDINGS
 from edgeprof.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_data_model_lists_every_column():
@@ -30,7 +30,7 @@ def test_readme_names_every_verb():
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", pages(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
     lost = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
@@ -38,6 +38,6 @@ def test_links_lead_somewhere(page):
 
 
 def test_commands_in_the_readme_exist():
-    commands = re.findall(r"^ {4}edgeprof (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = re.findall(r"^edgeprof (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert commands
     assert set(commands) <= set(VERBS)
