@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeprof.claimed import claimed_rates
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
+    from edgeprof.explorer.widgets import explore
     from edgeprof.fidelity import agreement
     from edgeprof.fronts import pareto
     from edgeprof.metrics import measure, missing
@@ -37,6 +38,7 @@ __all__ = [
     "agreement",
     "claimed_rates",
     "compare",
+    "explore",
     "fit_clock",
     "held_out",
     "measure",
@@ -60,6 +62,7 @@ _LAZY = {
     "claimed_rates": ("edgeprof.claimed", "claimed_rates"),
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),
+    "explore": ("edgeprof.explorer.widgets", "explore"),
     "fit_clock": ("edgeprof.clock", "fit_clock"),
     "held_out": ("edgeprof.validation", "held_out"),
     "measure": ("edgeprof.metrics", "measure"),

@@ -105,6 +105,8 @@ def _wait(process: subprocess.Popen[bytes], server: Server, ready: str) -> None:
         try:
             with urllib.request.urlopen(server.address(ready), timeout=5):
                 return
+        except urllib.error.HTTPError:
+            return  # it answers
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise AssertionError(f"The server did not start:\n{server.log.read_text(encoding='utf-8')[-3000:]}")
@@ -133,7 +135,7 @@ def voila(notebook: Path, own: Path, **environment: str) -> Iterator[Server]:
     """Start Voilà on a notebook: a page of its outputs without its code."""
     pytest.importorskip("voila", reason="needs Voilà: pip install voila")
     options = ["--no-browser", "--token=TOKEN", "--show_tracebacks=True", str(notebook)]
-    with _running("voila", options, "static/voila.js", notebook.parent, own, environment) as found:
+    with _running("voila", options, "voila/static/none", notebook.parent, own, environment) as found:
         yield found
 
 
