@@ -62,6 +62,12 @@ class Page:
     def dropdown(self, label: str):
         return self.root.get_by_label(label, exact=True)
 
+    def choose(self, label: str, start: str) -> None:
+        """Choose the first option of a dropdown that begins so."""
+        box = self.dropdown(label)
+        options = [text.replace("\xa0", " ") for text in box.locator("option").all_text_contents()]
+        box.select_option(index=next(i for i, text in enumerate(options) if text.startswith(start)))
+
     def names(self, number: int):
         return self.root.locator(".widget-select-multiple select").nth(number)
 
@@ -69,9 +75,7 @@ class Page:
 def drive(page: Page, *, every: bool = True) -> None:
     """Use the controls as a user does."""
     assert "A: Q8_0 · lost-kite · wasm" in page.said()
-    run_b = page.dropdown("run B")
-    label = next(t for t in run_b.locator("option").all_text_contents() if t.startswith("Q4_0 · lost-kite"))
-    page.change("pinned", lambda: run_b.select_option(label=label), words="B against A")
+    page.change("pinned", lambda: page.choose("run B", "Q4_0 · lost-kite"), words="B against A")
     page.change("nll", lambda: page.dropdown("token").select_option(label="NLL"), words="p50 [nat]")
 
     box = page.root.locator("canvas").first.bounding_box()
@@ -105,9 +109,7 @@ def drive(page: Page, *, every: bool = True) -> None:
     page.change("latency", lambda: page.dropdown("token").select_option(label="latency"), words="p50 [tick]")
     page.change("quantizations", lambda: page.names(1).select_option(["Q8_0", "Q4_0", "Q2_K"]))
     page.change("prompts", lambda: page.names(2).select_option(["lost-kite"]))
-    run_a = page.dropdown("run A")
-    label = next(t for t in run_a.locator("option").all_text_contents() if t.startswith("Q2_K"))
-    page.change("run-a", lambda: run_a.select_option(label=label), words="A: Q2_K")
+    page.change("run-a", lambda: page.choose("run A", "Q2_K"), words="A: Q2_K")
     page.change("dark", lambda: page.dropdown("theme").select_option("dark"))
     page.change("prefill", lambda: page.dropdown("phase").select_option("prefill"), words="prefill passes")
     page.change("all-prompts", lambda: page.names(2).select_option([]))

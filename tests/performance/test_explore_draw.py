@@ -1,4 +1,4 @@
-"""A change in the explorer is drawn within a few times of an empty redraw, and within twenty of it for ten million tokens."""
+"""A change in the explorer is drawn within 5 times an empty redraw, of ten million tokens within 20 times."""
 
 import sys
 from pathlib import Path
