@@ -70,7 +70,7 @@ def legend(low: float, high: float, unit: str) -> str:
         f'<span style="background:{back};color:{text};padding:1px 8px">{html_text(units.si(v, digits=3))}</span>'
         for v, (back, text) in zip(steps, colours_of(list(steps), low, high), strict=True)
     )
-    return f'<span style="font-size:90%">{boxes} {html_text(unit)}</span>'
+    return f'<div style="font-size:90%;margin:3px 0">{boxes} {html_text(unit)}</div>'
 
 
 def coloured_text(

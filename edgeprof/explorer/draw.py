@@ -47,6 +47,8 @@ class Scale(NamedTuple):
     title: str
     label: str
     clock: str
+    empty: str = "lower"
+    """Which part of the axes has the fewest values."""
 
 
 def say(ax: Axes, text: str) -> None:
@@ -84,18 +86,25 @@ def cost(ax: Axes, lines: Sequence[Line], pinned: Sequence[Pinned], palette: Pal
     ax.set_ylabel(scale.label)
     style.title(ax, f"{scale.title} against position: means (lines) and extremes (points) of each group")
     if any(run.tokens is not None for run in pinned):
-        ax.legend(loc="lower left", frameon=False, fontsize=8.5, ncols=2, borderpad=0)
+        ax.legend(
+            loc="lower left" if scale.empty == "lower" else "upper left",
+            frameon=False,
+            fontsize=8.5,
+            ncols=2,
+            borderpad=0,
+        )
 
 
-def distribution(ax: Axes, lines: Sequence[Line], palette: Palette) -> None:
+def distribution(ax: Axes, lines: Sequence[Line], palette: Palette, scale: Scale) -> None:
     """Draw how many tokens are at or below a value, on the axis of :func:`cost`."""
     style.axes(ax)
     look = style.look()
-    for share in (50, 95):
+    at = 0 if scale.empty == "lower" else 0.93
+    for share, name in ((50, "median"), (95, "p95")):
         ax.axvline(share, color=look.muted, linewidth=0.8, linestyle=":")
         ax.annotate(
-            "median" if share == 50 else "p95", (share, 0), xycoords=("data", "axes fraction"), xytext=(-3, 4),
-            textcoords="offset points", ha="right", fontsize=8.5, color=look.muted,
+            name, (share, at), xycoords=("data", "axes fraction"), xytext=(-3, 4), textcoords="offset points",
+            ha="right", fontsize=8.5, color=look.muted,
         )  # fmt: skip
     for line in lines:
         ax.plot(100 * LEVELS, line.tokens.quantiles / line.divisor, color=palette[line.group][0], linewidth=1.4)
@@ -162,7 +171,11 @@ def memory(axes: Sequence[Axes], budget: pd.DataFrame, said: str) -> None:
             legend.remove()
     axes[0].set_title(f"What takes the RAM ({said})", loc="left", fontsize=11)
     axes[1].tick_params(labelleft=False)
-    axes[0].legend(handles, names, loc="upper left", bbox_to_anchor=(-0.2, -0.24), ncols=4, frameon=False, fontsize=8.5)
+    legend = axes[0].legend(
+        handles, names, loc="lower center", bbox_to_anchor=(0.5, 0.0), bbox_transform=axes[0].figure.transFigure,
+        ncols=4, frameon=False, fontsize=8.5,
+    )  # fmt: skip
+    legend.set_in_layout(False)
 
 
 def stages(ax: Axes, shares: pd.DataFrame, clock: str) -> None:

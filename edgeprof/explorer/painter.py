@@ -25,6 +25,7 @@ __all__ = ["DPI", "INCHES", "Painter", "figure"]
 
 INCHES, DPI = (11.0, 6.8), 100
 MOST_GROUPS = 14
+_LEGEND = 0.075  # of the figure's height
 _NOTHING = "No run has all of what was chosen: choose more boards, quantizations or prompts."
 
 
@@ -96,9 +97,13 @@ class Painter:
 
     def _arrange(self) -> None:
         """Give every label its room; nothing moves until a panel is drawn anew."""
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
         self.figure.set_layout_engine("constrained")
         engine = self.figure.get_layout_engine()
-        assert engine is not None
+        assert isinstance(engine, ConstrainedLayoutEngine)
+        below = _LEGEND if self._drawn.get("detail") == "memory" else 0.0
+        engine.set(rect=(0, below, 1, 1 - below))
         engine.execute(self.figure)
         self.figure.set_layout_engine("none")
 
@@ -127,7 +132,7 @@ class Painter:
         """Return what values of each board are divided by, and what the axis is called then."""
         boards = [str(b) for b in dict.fromkeys(runs["board"].fillna("unknown").astype(str))]
         if view.value == "nll":
-            return dict.fromkeys(boards, 1.0), Scale("NLL", "NLL of a token [nat]", "")
+            return dict.fromkeys(boards, 1.0), Scale("NLL", "NLL of a token [nat]", "", "upper")
         if self.source.alike(runs) or not boards:
             clock = str(runs["clock"].dropna().iloc[0]) if runs["clock"].notna().any() else "an unknown clock"
             return dict.fromkeys(boards, 1e6), Scale(
@@ -166,8 +171,10 @@ class Painter:
         cost, spread = self.axes["cost"], self.axes["distribution"]
         self._brush = []
         for ax in (cost, spread):
-            ax.clear()
-            ax.set_facecolor(style.look().background)
+            _emptied(ax)
+        cost.set_ylim(0, 1)  # both share it, so that neither forgets it when it is emptied
+        for ax in (cost, spread):
+            ax.set_autoscale_on(True)
         if runs.empty:
             draw.say(cost, _NOTHING)
             spread.set_axis_off()
@@ -186,7 +193,7 @@ class Painter:
             if run.tokens is None:
                 self.notes.append(f"{run.letter} ({run.name}): {_lacking(view)}")
         draw.cost(cost, lines, pinned, palette, scale)
-        draw.distribution(spread, lines, palette)
+        draw.distribution(spread, lines, palette, scale)
 
     def _shade(self, view: View) -> None:
         for artist in self._brush:
@@ -206,8 +213,7 @@ class Painter:
     def _detail(self, view: View, runs: pd.DataFrame, pins: list[tuple[str, pd.Series]]) -> None:
         axes = [self.axes[name] for name in ("detail", "detail2") if name in self.axes]
         for ax in axes:
-            ax.clear()
-            ax.set_facecolor(style.look().background)
+            _emptied(ax)
         {"pareto": self._front, "memory": self._memory, "stages": self._stages}[view.detail](view, runs, pins, axes)
 
     def _front(self, view: View, runs: pd.DataFrame, pins: list[tuple[str, pd.Series]], axes: list[Any]) -> None:
@@ -245,6 +251,16 @@ class Painter:
         shares = pd.concat(known)
         shares["group"] = shares["letter"] + " · " + shares["phase"].astype(str)
         return draw.stages(axes[0], shares, " and ".join(dict.fromkeys(shares["clock"])))
+
+
+def _emptied(ax: Any) -> None:
+    """Empty axes, and give what stays the colours of now."""
+    ax.clear()
+    ax.relim()  # what was drawn has no say in limits any more
+    ax.set_axis_on()
+    ax.set_facecolor(style.look().background)
+    for spine in ax.spines.values():
+        spine.set_edgecolor(style.look().text)
 
 
 def run_name(run: pd.Series) -> str:

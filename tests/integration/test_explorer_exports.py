@@ -25,7 +25,8 @@ made = figure(ds, view)
 lines = [[line.get_xydata().tolist() for line in ax.lines] for ax in made.axes]
 texts = [[text.get_text() for text in ax.texts] + [ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()]
          for ax in made.axes]
-print(json.dumps([lines, texts]))
+limits = [[*ax.get_xlim(), *ax.get_ylim()] for ax in made.axes]
+print(json.dumps([lines, texts, limits]))
 """
 
 
@@ -34,6 +35,9 @@ def explorer(tmp_path_factory):
     ds = edgeprof.open(edgeprof.reference())
     runs = ds.runs[(ds.runs["board"] == "wasm") & (ds.runs["prompt_id"] == "lost-kite") & (ds.runs["quant"] == "Q4_0")]
     made = edgeprof.explore(ds, output_dir=tmp_path_factory.mktemp("out"), y="perplexity")
+    made.update(value="nll", phase="score", look="dark")  # what was seen before leaves nothing behind
+    made.update(value="ticks", phase="decode", look="light", detail="memory")
+    made.update(detail="pareto")
     made.update(run_b=str(runs["run_id"].iloc[0]), first=30, last=50, quants=("Q8_0", "Q4_0", "Q2_K"))
     return made
 
@@ -43,13 +47,14 @@ def test_the_cell_draws_the_same_in_a_fresh_interpreter(explorer):
     assert text.endswith("figure(ds, view)")
     done = subprocess.run([sys.executable, "-c", text + "\n" + DRAWN], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    lines, texts = json.loads(done.stdout)
+    lines, texts, limits = json.loads(done.stdout)
     here = list(explorer.figure.axes)
     assert len(lines) == len(here) == 3
     for found, ax in zip(lines, here, strict=True):
         assert len(found) == len(ax.lines) > 0
         for one, other in zip(found, ax.lines, strict=True):
             assert np.array_equal(np.array(one), other.get_xydata(), equal_nan=True)
+    assert np.allclose(limits, [[*ax.get_xlim(), *ax.get_ylim()] for ax in here])
     assert [t[:-3] for t in texts] == [[text.get_text() for text in ax.texts] for ax in here]
 
 

@@ -1,9 +1,9 @@
 """How long a control's change takes to be drawn in JupyterLab, beside an empty redraw of the same figure.
 
 ``python tests/performance/explore_draw.py --out docs/results/explore.json`` records absolute figures with their
-machine; the test beside it asserts ratios only. A time is from the change of the control in the page to the first new picture
-on the canvas, both taken in the page. The empty redraw takes the same way (a button's click, the kernel, the same
-figure with the same axes and nothing in them, laid out and drawn). Changes and empty redraws are taken in turn.
+machine; the test beside it asserts ratios only. A time is from the change of the control in the page to the first new
+picture on the canvas, both taken in the page. The empty redraw takes the same way (a button's click, the kernel, the
+same figure with the same axes and nothing in them, laid out and drawn). Both are taken in turn.
 """
 
 from __future__ import annotations

@@ -156,6 +156,7 @@ def some(reference, board: str, **columns: str) -> str:
     return str(runs["run_id"].iloc[0])
 
 
+@pytest.mark.slow
 def test_every_control_changes_what_is_seen_and_draws_once(explorer, reference):
     b = some(reference, "wasm", quant="Q4_0", prompt_id="lost-kite")
     steps = [
@@ -180,6 +181,7 @@ def test_every_control_changes_what_is_seen_and_draws_once(explorer, reference):
     assert plt.get_fignums() == [], "pyplot knows of a figure"
 
 
+@pytest.mark.slow
 def test_a_brush_is_the_slider(explorer):
     explorer.positions.value = (30, 50)
     by_slider = (explorer.view, explorer.statistics.value, picture(explorer))
@@ -205,6 +207,12 @@ def test_pinned_runs_stand_side_by_side(explorer, reference):
     assert [label.get_text() for label in below.get_yticklabels()] == [
         "A · prefill", "A · decode", "B · prefill", "B · decode",
     ]  # fmt: skip
+
+
+def test_an_axis_fits_what_is_drawn_now_whatever_was_before(explorer, reference):
+    explorer.update(value="nll")
+    fresh = figure(reference, explorer.view)
+    assert [ax.get_ylim() for ax in explorer.figure.axes] == [ax.get_ylim() for ax in fresh.axes]
 
 
 def test_filters_leave_only_runs_that_match(explorer):
@@ -284,6 +292,7 @@ def test_a_run_without_passes():
     assert "There is no decode pass in this run" in explorer.texts.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detail", ["pareto", "memory", "stages"])
 def test_names_are_only_text(detail):
     runs, tokens = [], []
