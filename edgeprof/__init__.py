@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeprof.claimed import claimed_rates
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
+    from edgeprof.explorer.widgets import explore
     from edgeprof.fidelity import agreement
     from edgeprof.fronts import pareto
     from edgeprof.gating import GateResult, gate
@@ -49,6 +50,7 @@ __all__ = [
     "boards",
     "claimed_rates",
     "compare",
+    "explore",
     "fit_clock",
     "gate",
     "held_out",
@@ -86,6 +88,7 @@ _LAZY = {
     "claimed_rates": ("edgeprof.claimed", "claimed_rates"),
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),
+    "explore": ("edgeprof.explorer.widgets", "explore"),
     "fit_clock": ("edgeprof.clock", "fit_clock"),
     "held_out": ("edgeprof.validation", "held_out"),
     "live": ("edgeprof.monitor", "live"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["plot_cost_by_position", "plot_itl"]
 
 
-def plot_cost_by_position(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes | None = None) -> Axes:
+def plot_cost_by_position(
+    data: pd.DataFrame, *, clock: str = "fuel", palette: Mapping[str, tuple[str, str]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
     """Plot the cost of decode passes against their position.
 
     Parameters
@@ -26,11 +30,13 @@ def plot_cost_by_position(data: pd.DataFrame, *, clock: str = "fuel", ax: Axes |
         occurs several times.
     clock
         The clock's kind; it is named in the axis.
+    palette
+        Colour and marker of each group; by default in the order of the groups.
     ax
         Where to; a new figure by default.
     """
     ax = style.axes(ax)
-    palette = style.colours(data["group"])
+    palette = palette or style.colours(data["group"])
     ends = {}
     for name, part in data.groupby("group", sort=False):
         line = part.groupby("position")["ticks"].mean() / 1e6

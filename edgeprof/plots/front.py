@@ -26,7 +26,8 @@ _TOWARD = ({"lower": "left", "higher": "right"}, {"lower": "down", "higher": "up
 
 def plot_front(
     data: pd.DataFrame, x: str, y: str, *, xlabel: str, ylabel: str, scales: tuple[float, float] = (1.0, 1.0),
-    better: Mapping[str, str] | None = None, label: str = "group", linear_below: float = 0.0, ax: Axes | None = None,
+    better: Mapping[str, str] | None = None, label: str = "group", linear_below: float = 0.0,
+    palette: Mapping[str, tuple[str, str]] | None = None, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Plot candidates over two metrics, with their Pareto front as a line.
 
@@ -51,6 +52,8 @@ def plot_front(
     linear_below
         The vertical axis is linear below this and logarithmic above, if it is not 0: for how far something lies above
         the best, which is 0 itself.
+    palette
+        Colour and marker of each candidate; by default in the order of those on the front.
     ax
         Where to; a new figure by default.
     """
@@ -64,7 +67,7 @@ def plot_front(
     names = data[label].astype(str).to_numpy()
     front = shown & on_front.fillna(False).to_numpy(bool)
     many = int(shown.sum()) > _NAMED
-    palette = style.colours(names[front]) | dict.fromkeys(names[shown & ~front], (look.grey, "o"))
+    palette = dict(palette or style.colours(names[front])) | dict.fromkeys(names[shown & ~front], (look.grey, "o"))
     _scale(ax, across[shown], up[shown])
     if linear_below:
         ax.set_yscale("symlog", linthresh=linear_below)

@@ -1,0 +1,189 @@
+"""A data set as an explorer needs it: read once, so that a change of a control reads no file again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from edgeprof import budget, stage_profile
+from edgeprof.errors import unknown_name
+from edgeprof.explorer.summary import Summary, summarize
+from edgeprof.explorer.view import PHASES, View
+from edgeprof.metrics import measure
+from edgeprof.tidy import labels
+
+if TYPE_CHECKING:
+    from edgeprof.store import Dataset
+
+__all__ = ["FILTERS", "Source"]
+
+FILTERS = {"boards": "board", "quants": "quant", "prompts": "prompt_id"}
+"""Attributes of a view, and the columns of ``runs`` that they choose by."""
+_COLUMNS = ("position", "ticks", "nll")
+_KEPT = 512
+_ALIKE = ["clock", "tick_hz", "emulator", "emulator_version", "emulator_flags"]
+
+
+class Source:
+    """Runs, tokens, metrics and memory of a data set, each read when it is first needed.
+
+    Attributes
+    ----------
+    dataset
+        What is read.
+    runs
+        Its runs, the most bits per weight first, with ``group``: what a run's tokens are drawn as.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        runs = dataset.runs
+        runs = runs.assign(quant_label=labels(runs))
+        order = ["bits_per_weight", "quant_label", "prompt_id", "run_id"]
+        self.runs = runs.sort_values(order, ascending=[False, True, True, True], kind="stable").reset_index(drop=True)
+        self._kept: dict[Hashable, Any] = {}
+
+    def _once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            while len(self._kept) >= _KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def names(self, attribute: str) -> list[str]:
+        """Return the values that a filter of a view can have, as they come in :attr:`runs`."""
+        found = self.runs[FILTERS[attribute]].dropna().astype(str)
+        names = list(dict.fromkeys(found))
+        return names if attribute == "quants" else sorted(names)
+
+    def selected(self, view: View, filters: Iterable[str] = tuple(FILTERS)) -> pd.DataFrame:
+        """Return the runs of a view, with ``group``: the quantization, and the board where there are several.
+
+        Raises
+        ------
+        UsageError
+            A board, quantization, prompt or run that there is not; the message names the closest.
+        """
+        mine = self.runs
+        for attribute in filters:
+            wanted, column = getattr(view, attribute), FILTERS[attribute]
+            for name in wanted:
+                if name not in set(self.names(attribute)):
+                    raise unknown_name(f"{column} in this data set", name, self.names(attribute))
+            if wanted:
+                mine = mine[mine[column].isin(wanted)]
+        group = mine["quant_label"]
+        if len(mine["board"].drop_duplicates()) > 1:
+            group = mine["board"].fillna("unknown").astype(str) + " · " + group
+        return mine.assign(group=group)
+
+    def run(self, run_id: str) -> pd.Series:
+        """Return the row of a run, or raise UsageError with the closest one."""
+        found = self.runs[self.runs["run_id"] == run_id]
+        if found.empty:
+            raise unknown_name("run in this data set", run_id, self.runs["run_id"].astype(str))
+        return found.iloc[0]
+
+    def alike(self, runs: pd.DataFrame) -> bool:
+        """Tell whether ticks of these runs are the same thing: of one board, clock and emulator."""
+        return len(runs[["board", *_ALIKE]].drop_duplicates()) <= 1
+
+    @cached_property
+    def _tokens(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all tokens as columns, run after run in the order of :attr:`runs`, with where each run begins."""
+        place = {str(run): number for number, run in enumerate(self.runs["run_id"])}
+        phases = {name: number for number, name in enumerate(PHASES)}
+        parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ("run", "phase", *_COLUMNS)}
+        for batch in self.dataset.batches("tokens", ["run_id", "phase", *_COLUMNS]):
+            for name, column, known in (("run", "run_id", place), ("phase", "phase", phases)):
+                coded: Any = batch.column(column)
+                meaning = [known.get(str(v), -1) for v in coded.dictionary.to_pylist()]
+                codes = np.asarray(coded.indices.fill_null(len(meaning)))
+                parts[name].append(np.array([*meaning, -1], np.int32)[codes])
+            for name in _COLUMNS:
+                numbers = batch.column(name).to_numpy(zero_copy_only=False)
+                parts[name].append(numbers.astype(np.int64 if name == "position" else np.float64))
+        whole = {name: np.concatenate(part) if part else np.empty(0, np.int64) for name, part in parts.items()}
+        if np.any(np.diff(whole["run"]) < 0):
+            order = np.argsort(whole["run"], kind="stable")
+            whole = {name: values[order] for name, values in whole.items()}
+        whole["begin"] = np.searchsorted(whole["run"], np.arange(len(self.runs) + 1))
+        return whole
+
+    def tokens(self, places: Iterable[int], phase: str, value: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return position and value of the tokens of some runs (by their place in :attr:`runs`) in a phase."""
+        whole, stretches = self._tokens, list[list[int]]()
+        for place in sorted(places):  # runs that lie beside each other are one stretch
+            first, last = int(whole["begin"][place]), int(whole["begin"][place + 1])
+            if stretches and stretches[-1][1] == first:
+                stretches[-1][1] = last
+            else:
+                stretches.append([first, last])
+        cuts = [slice(*stretch) for stretch in stretches]
+        mine = {
+            name: np.concatenate([whole[name][cut] for cut in cuts] or [whole[name][:0]])
+            for name in ("position", "phase", value)
+        }
+        chosen = mine["phase"] == PHASES.index(phase)
+        return mine["position"][chosen], mine[value][chosen]
+
+    def summary(self, places: Iterable[int], phase: str, value: str) -> Summary | None:
+        """Return what is drawn of the tokens of some runs; None where there are none."""
+        key = ("summary", tuple(places), phase, value)
+        found: Summary | None = self._once(key, lambda: summarize(*self.tokens(key[1], phase, value)))
+        return found
+
+    def passes(self, run_id: str) -> pd.DataFrame:
+        """Return a run's passes in order: window, position, phase, ``next_id``, ticks, NLL."""
+        columns = ["window", "position", "phase", "next_id", "ticks", "nll"]
+
+        def make() -> pd.DataFrame:
+            rows = self.dataset.table("tokens", columns, {"run_id": run_id})
+            return rows.sort_values(["window", "position"], kind="stable").reset_index(drop=True)
+
+        found: pd.DataFrame = self._once(("passes", run_id), make)
+        return found
+
+    def stages(self, run_id: str) -> pd.DataFrame:
+        """Return :func:`edgeprof.stage_shares` of a run."""
+
+        def make() -> pd.DataFrame:
+            where = {"run_id": run_id}
+            return stage_profile.stage_shares(
+                self.dataset.table("tokens", where=where), self.dataset.table("stages", where=where)
+            )
+
+        found: pd.DataFrame = self._once(("stages", run_id), make)
+        return found
+
+    def pieces(self, model_sha256: Any) -> dict[int, str]:
+        """Return how a model spells its tokens; empty where the data set does not say."""
+        if pd.isna(model_sha256):
+            return {}
+
+        def make() -> dict[int, str]:
+            vocab = self.dataset.table("vocab", ["token_id", "piece"], {"model_sha256": model_sha256})
+            return dict(zip(vocab["token_id"].astype(int), vocab["piece"].fillna("").astype(str), strict=True))
+
+        found: dict[int, str] = self._once(("pieces", model_sha256), make)
+        return found
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """Every metric of every run, by ``run_id``."""
+        return measure(self.dataset).set_index("run_id")
+
+    def budget(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """Return :func:`edgeprof.budget.largest` of some runs."""
+        key = ("budget", tuple(runs.index))
+        found: pd.DataFrame = self._once(key, lambda: budget.largest(budget.memory_budget(runs, self._memory)))
+        return found
+
+    @cached_property
+    def _memory(self) -> pd.DataFrame:
+        return self.dataset.table("memory")

@@ -1,0 +1,19 @@
+"""A change in the explorer is drawn within 5 times an empty redraw, of ten million tokens within 20 times."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import explore_draw
+import quantiles
+
+
+@pytest.mark.performance
+@pytest.mark.parametrize(("tokens", "most"), [(100_000, 5), (10_000_000, 20)])
+def test_a_change_is_drawn_soon(tmp_path, tokens, most):
+    quantiles.make(tmp_path / "data", tokens)
+    found = explore_draw.measure(tmp_path / "data", tmp_path)
+    assert found["quants_over_empty"] < most, found
+    assert found["prompts_over_empty"] < most, found
