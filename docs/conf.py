@@ -23,7 +23,13 @@ author = "The edgeprof authors"
 copyright = author  # noqa: A001
 release = version = __version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "IPython.sphinxext.ipython_console_highlighting",
+]
 exclude_patterns = ["_build"]
 nitpicky = True
 # What has no page here: other projects' names, whose inventories would have to be fetched, and edgeprof's own modules.

@@ -2,7 +2,8 @@
 
 A fence says what it is in its first line, and a reader of the page sees only the language:
 
-- ``sh``, ``python``: executed, page by page, from top to bottom in one folder; Python shares one kernel.
+- ``sh``, ``python``, ``ipython`` (with magics): executed, page by page, from top to bottom in one folder; Python shares
+  one kernel.
 - ``text output``: what the block before it printed; ``...`` stands for what changes.
 - ``toml``, ``yaml``, ``json``: parsed. ``c``: compiled (syntax).
 - ``hardware``, ``network``: not executed, for it takes a board on a cable, or a service that is not on this machine.
@@ -26,14 +27,14 @@ __all__ = ["ROOT", "Block", "blocks", "pages"]
 
 ROOT = Path(__file__).parents[1]
 
-EXECUTED = {"sh", "python"}
+EXECUTED = {"sh", "python", "ipython"}
 CHECKED = {"toml", "yaml", "json", "c"}
 BUILT = {"{toctree}", "{eval-rst}"}
 """What Sphinx makes something of, and complains of where it cannot."""
 
 MARKS = {"output", "hardware", "network", "format", "fragment"}
 SETTINGS = {"by", "file", "exit", "needs"}
-WITH_MARK = {"text", "diff", "ini"}
+WITH_MARK = {"text", "diff", "ini", "nginx"}
 """Languages that nobody executes: they need a mark."""
 
 

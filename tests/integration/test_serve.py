@@ -533,7 +533,6 @@ def test_a_browser_logs_in_and_explores(tmp_path, small):
             time.sleep(0.2)
 
 
-@pytest.mark.skipif(not (ROOT / "notebooks" / "90_explore.ipynb").exists(), reason="only on a tree with the explorer")
 def test_the_explorer_itself_comes_up(tmp_path):
     with serving(tmp_path, token=TOKEN) as running, browser() as started:
         page = started.new_context().new_page()

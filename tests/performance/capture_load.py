@@ -55,7 +55,7 @@ def pour(n_bytes: int, url: Any, go: Any) -> None:
     tty.setraw(host)
     url.put(os.ttyname(host))
     go.wait()
-    # As a driver hands bytes on. With much more at a time a pty takes fewer of them a second, whoever reads, and then its
+    # As a driver hands bytes on. With much more at a time a pty takes fewer of them a second, whoever reads: then its
     # speed is measured and not the reader's.
     block = memoryview(LINE * 20)
     while n_bytes:
