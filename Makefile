@@ -11,7 +11,7 @@ USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c '$(USABLE)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help demo test lint security-check clean
+.PHONY: help demo lab test lint security-check clean
 .DEFAULT_GOAL := help
 
 help: ## List what can be made
@@ -21,6 +21,9 @@ help: ## List what can be made
 demo: $(BIN)/.edgeprof ## Profile the demo model on an emulated board and write a report (OUT=demo-out)
 	$(BIN)/edgeprof demo --out $(OUT)
 	@echo "The report: $(abspath $(OUT))/report.html"
+
+lab: $(BIN)/.edgeprof ## Open JupyterLab on a copy of the notebooks, with the demo's data (after make demo)
+	$(BIN)/edgeprof lab --data $(OUT)/data
 
 test: $(BIN)/.tools ## Run everything that CI runs; ends with what could not be run here
 	$(NOX) -t ci
