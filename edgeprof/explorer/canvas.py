@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ipympl.backend_nbagg import Canvas, FigureManager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.widgets import SpanSelector
 
+from edgeprof.explorer.backend import Canvas, FigureManager
 from edgeprof.explorer.painter import DPI, INCHES
 
 if TYPE_CHECKING:

@@ -49,6 +49,7 @@ class Painter:
         self.axes: dict[str, Any] = {}
         self.reach = (0, 1)
         self.notes: list[str] = []
+        self._notes: list[str] = []
         self._drawn: dict[str, Hashable] = {}
         self._brush: list[Any] = []
 
@@ -94,6 +95,7 @@ class Painter:
                 self._drawn = {"detail": view.detail}  # half drawn
                 raise
             self._drawn["look"] = look
+            self.notes = list(self._notes)
 
     def _arrange(self) -> None:
         """Give every label its room; nothing moves until a panel is drawn anew."""
@@ -142,7 +144,7 @@ class Painter:
         for board in boards:
             mine = self.source.summary(runs.index[runs["board"].fillna("unknown") == board], view.phase, view.value)
             found[board] = float(np.median(mine.quantiles)) if mine else 1.0
-        self.notes.append("Ticks of several boards are not the same thing: latencies are in medians of their board.")
+        self._notes.append("Ticks of several boards are not the same thing: latencies are in medians of their board.")
         return found, Scale("Latency", "latency of a token\n[median of its board = 1]", "")
 
     def _lines(self, view: View, runs: pd.DataFrame, divisors: dict[str, float]) -> list[Line]:
@@ -152,7 +154,7 @@ class Painter:
             if tokens:
                 found.append(Line(str(name), tokens, divisors[str(part["board"].fillna("unknown").iloc[0])]))
         if len(found) > MOST_GROUPS:
-            self.notes.append(f"{MOST_GROUPS} of {len(found)} groups are drawn: choose fewer.")
+            self._notes.append(f"{MOST_GROUPS} of {len(found)} groups are drawn: choose fewer.")
         return found[:MOST_GROUPS]
 
     def _pinned(
@@ -167,7 +169,7 @@ class Painter:
         return found
 
     def _top(self, view: View, runs: pd.DataFrame, pins: list[tuple[str, pd.Series]]) -> None:
-        self.notes = []
+        self._notes = []
         cost, spread = self.axes["cost"], self.axes["distribution"]
         self._brush = []
         for ax in (cost, spread):
@@ -191,7 +193,7 @@ class Painter:
         self.reach = (int(min(ends)), int(max(ends)))
         for run in pinned:
             if run.tokens is None:
-                self.notes.append(f"{run.letter} ({run.name}): {_lacking(view)}")
+                self._notes.append(f"{run.letter} ({run.name}): {_lacking(view)}")
         draw.cost(cost, lines, pinned, palette, scale)
         draw.distribution(spread, lines, palette, scale)
 

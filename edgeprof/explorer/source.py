@@ -181,9 +181,11 @@ class Source:
     def budget(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Return :func:`edgeprof.budget.largest` of some runs."""
         key = ("budget", tuple(runs.index))
-        found: pd.DataFrame = self._once(key, lambda: budget.largest(budget.memory_budget(runs, self._memory)))
+        found: pd.DataFrame = self._once(
+            key, lambda: budget.largest(self._budgets[self._budgets["run_id"].isin(runs["run_id"])])
+        )
         return found
 
     @cached_property
-    def _memory(self) -> pd.DataFrame:
-        return self.dataset.table("memory")
+    def _budgets(self) -> pd.DataFrame:
+        return budget.memory_budget(self.runs, self.dataset.table("memory"))

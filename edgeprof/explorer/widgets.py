@@ -40,6 +40,8 @@ _UNITS = {"ticks": "tick", "nll": "nat"}
 _NO_RUN = ("none", "")
 _MANY = "Ctrl or ⌘ and click chooses several; none chosen: all"
 _WIDTH = "1100px"
+MOST_RUNS = 300
+"""So many runs are offered to be pinned: a list of ten thousands is of no use, and takes seconds to be sent."""
 _STYLE = "<style>.edgeprof-explorer td, .edgeprof-explorer th { padding: 1px 10px 1px 0; }</style>"
 
 
@@ -231,11 +233,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
     def _set_controls(self) -> None:
         self._busy = True
         try:
-            runs = self._source.selected(self.view)
-            options = [
-                _NO_RUN,
-                *((terminal_text(run_name(row), 100), str(row["run_id"])) for _, row in runs.iterrows()),
-            ]
+            options = self._run_options()
             for control in (self.run_a, self.run_b):
                 if tuple(control.options) != tuple(options):
                     control.options = options
@@ -252,6 +250,17 @@ class Explorer(w.VBox):  # type: ignore[misc]
             self.positions.value = (low if first is None else first, high if last is None else last)
         finally:
             self._busy = False
+
+    def _run_options(self) -> list[tuple[str, str]]:
+        """Return names of the runs that can be pinned: of very many the first ones, and those that are pinned."""
+        runs = self._source.selected(self.view)
+        if len(runs) > MOST_RUNS:
+            self._painter.notes.append(
+                f"{MOST_RUNS} of {len(runs):,} runs are offered to be pinned: choose boards, quantizations or prompts."
+            )
+            pinned = runs["run_id"].isin([self.view.run_a, self.view.run_b])
+            runs = pd.concat([runs[pinned], runs[~pinned].head(MOST_RUNS)])
+        return [_NO_RUN, *((terminal_text(run_name(row), 100), str(row["run_id"])) for _, row in runs.iterrows())]
 
     def _reach(self) -> tuple[int, int]:
         """Return the first and last position that is drawn."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -311,3 +314,15 @@ def test_names_are_only_text(detail):
 def test_a_view_is_a_figure_without_widgets(reference):
     made = figure(reference, View(boards=("wasm",), quants=("Q4_0", "Q8_0")))
     assert len(made.axes) == 3 and made.axes[0].get_xlabel() == "position in the context [token]"
+
+
+def test_other_figures_keep_their_backend():
+    code = (
+        "import matplotlib as mpl; import edgeprof.explorer; from matplotlib import pyplot as plt; "
+        "plt.figure(); print(mpl.get_backend())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=os.environ | {"MPLBACKEND": ""},
+    )  # fmt: skip
+    assert done.stdout.strip().lower() == "agg"
