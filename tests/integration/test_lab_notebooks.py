@@ -8,7 +8,7 @@ import pytest
 
 from edgeprof.parameters import list_notebooks
 
-pytestmark = [pytest.mark.slow, pytest.mark.once]
+pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 NOTEBOOKS = list_notebooks()
 
 

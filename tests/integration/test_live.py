@@ -18,7 +18,7 @@ from edgeprof.monitor import session
 from edgeprof.redecode import redecode
 from edgeprof.running import find_running, is_running, mark, stop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "data/models/fable-0.5m-F16.gguf"
 RUN_TOKENS = 120

@@ -14,7 +14,7 @@ from capturing import wait_for
 import edgeprof
 from edgeprof.running import find_running, is_running, stop
 
-pytestmark = [pytest.mark.slow, pytest.mark.once]
+pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 MODEL = Path(__file__).parents[2] / "data/models/fable-0.5m-F16.gguf"
 
 

@@ -26,7 +26,7 @@ from tornado.websocket import websocket_connect
 
 import edgeprof
 
-pytestmark = [pytest.mark.slow, pytest.mark.once]
+pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 
 TOKEN = "a-token-of-the-tests-0123456789"
 HEALTHY, ILL = {"status": "ok"}, {"status": "unavailable"}
@@ -36,7 +36,7 @@ PATHS = [
     "/", "/login", "/logout", "/metrics", "/health/", "/healthz", EXPLORER, "/voila", "/voila/tree", "/voila/tree/x",
     "/voila/render/00_quickstart.ipynb", "/voila/files/x.png", "/voila/api/contents", "/voila/static/voila.js",
     "/voila/templates/lab/static/voila.js", "/voila/labextensions/jupyter-matplotlib/package.json",
-    "/voila/api/themes/@jupyterlab/theme-light-extension/index.css", f"/voila/api/shutdown/{uuid.uuid4()}",
+    "/voila/api/themes/@jupyterlab/theme-light-extension/index.css", "/voila/api/shutdown/00000000-0000-4000-8000-000000000000",
     "/api", "/api/", "/api/status", "/api/me", "/api/spec.yaml", "/api/kernels", NOT_THERE, f"{NOT_THERE}/channels",
     f"{NOT_THERE}/interrupt", f"{NOT_THERE}/restart", "/api/sessions", "/api/kernelspecs", "/api/contents",
     "/api/contents/90_explore.ipynb", "/api/contents/90_explore.ipynb/checkpoints", "/api/config/notebook",
