@@ -257,13 +257,13 @@ class MqttPort:
             detail = f"broker {self.address.broker} away for {seconds:.1f} s{more}"
             self._events.append(("reconnect", self._lost_ns, now, detail))
             self._lost_ns = None
-            self.inbox.outage()
+            self.inbox.back()
 
     def _on_disconnect(self, _: Client, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         if self.connected:
             self._lost_ns, self._retry_at = time.monotonic_ns(), time.monotonic() + self._pause
         self.connected = False
-        self.inbox.release()
+        self.inbox.away()
         self._problem = self._problem or f"closed the connection ({reason})."
 
     def _on_message(self, client: Client, _: Any, message: Any) -> None:

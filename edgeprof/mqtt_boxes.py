@@ -53,6 +53,7 @@ class Inbox:
         self._known: OrderedDict[bytes, bool] = OrderedDict()
         """Digest to whether it is kept."""
         self._order: Order[_Message] = Order()
+        self._away = False
 
     def __len__(self) -> int:
         return len(self._came)
@@ -83,17 +84,19 @@ class Inbox:
             self.bytes += len(message.payload)
             self._pending += message.to_acknowledge
 
-    def outage(self) -> None:
-        """Mind the order of what comes from now on."""
-        self._order.watch(time.monotonic())
+    def away(self) -> None:
+        """The connection is lost: what is held back waits for what it overtook until there is another one."""
+        self._away = True
 
-    def release(self) -> None:
-        """Hand on what is held back: nothing more comes over this connection."""
-        self._hand_on(self._order.release())
+    def back(self) -> None:
+        """There is a connection again: mind the order of what comes from now on."""
+        self._away = False
+        self._order.watch(time.monotonic())
 
     def take(self) -> list[tuple[bytes, int]]:
         """Return what came, with the monotonic time in nanoseconds."""
-        self._hand_on(self._order.due(time.monotonic()))
+        if not self._away:
+            self._hand_on(self._order.due(time.monotonic()))
         came, self._came, self.bytes = self._came, [], 0
         return came
 
@@ -111,6 +114,10 @@ class Inbox:
         for _, digest in self._pending:
             self._known.pop(digest, None)
         self._pending.clear()
+        for _, _, message in self._order.held:
+            message.to_acknowledge.clear()  # it comes again, under a number of the next connection
+        if not session:
+            self._hand_on(self._order.release())  # nothing comes again
         self._session += not session
 
 

@@ -43,7 +43,7 @@ class Order(Generic[T]):
 
     def watch(self, now: float) -> None:
         """There was an outage: mind the order from now on."""
-        self._until = now + WATCH_SECONDS
+        self._until, self._progress = now + WATCH_SECONDS, now
         if self._last is not None:
             found = numbers(self._last)
             self._next = (found[0], found[2] + 1) if found else None

@@ -394,7 +394,7 @@ def after_an_outage(*before: bytes) -> Inbox:
         inbox.add(payload, number, dup=False, qos=1)
     inbox.take()
     inbox.kept()
-    inbox.outage()
+    inbox.back()
     return inbox
 
 
@@ -429,17 +429,29 @@ def test_what_does_not_come_is_not_waited_for_for_long(monkeypatch):
     assert payloads_of(inbox) == sent[6:22]
 
 
-def test_a_connection_that_is_lost_again_keeps_nothing_back():
+def test_what_is_held_back_waits_for_the_next_connection(monkeypatch):
     sent = frames(3)
     inbox = after_an_outage(sent[0])
     inbox.add(sent[2], 1, dup=False, qos=1)
-    inbox.release()
-    assert payloads_of(inbox) == [sent[2]]
-    inbox.kept()
-    inbox.outage()
-    inbox.add(sent[1], 2, dup=True, qos=1)
-    assert inbox.add(sent[2], 3, dup=True, qos=1)  # is kept
-    assert payloads_of(inbox) == [sent[1]]
+    inbox.away()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    assert payloads_of(inbox) == []
+    inbox.connection_lost(session=True)
+    inbox.back()
+    assert payloads_of(inbox) == []
+    inbox.add(sent[2], 7, dup=True, qos=1)  # overtakes again
+    inbox.add(sent[1], 8, dup=True, qos=1)
+    assert (payloads_of(inbox), sorted(inbox.kept())) == (sent[1:], [7, 8])
+
+
+def test_without_a_session_nothing_is_waited_for():
+    sent = frames(3)
+    inbox = after_an_outage(sent[0])
+    inbox.add(sent[2], 1, dup=False, qos=1)
+    inbox.away()
+    inbox.connection_lost(session=False)
+    assert (payloads_of(inbox), inbox.kept()) == ([sent[2]], [])
 
 
 def test_a_board_that_restarted_is_not_waited_for():
