@@ -21,6 +21,7 @@ help: ## List what can be made
 demo: $(BIN)/.edgeprof ## Profile the demo model on an emulated board and write a report (OUT=demo-out)
 	$(BIN)/edgeprof demo --out $(OUT)
 	@echo "The report: $(abspath $(OUT))/report.html"
+	@echo "Next: make lab opens JupyterLab on it; . $(BIN)/activate for the commands of the README."
 
 lab: $(BIN)/.edgeprof ## Open JupyterLab on a copy of the notebooks, with the demo's data (after make demo)
 	$(BIN)/edgeprof lab --data $(OUT)/data

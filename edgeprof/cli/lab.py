@@ -62,13 +62,16 @@ def _lab(args: argparse.Namespace) -> None:
         "--ServerApp.allow_root=True",
         "--ServerApp.answer_yes=True",  # Ctrl-C ends without a question
         "--KernelManager.shutdown_wait_time=1",
+        "--Application.log_level=WARN",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     options += [] if args.port is None else ["--ServerApp.port_retries=0"]
     options += ["--no-browser"] if args.no_browser else []
     try:
-        LabApp.launch_instance(argv=options)
+        server = LabApp.initialize_server(argv=options)
+        print(f"edgeprof: JupyterLab on {args.out}. Begin with 00_quickstart.ipynb; 90_explore.ipynb is the explorer.")
+        server.start()
     except SystemExit as end:
         if end.code:
             raise UsageError("JupyterLab did not start; the lines above say why.") from end

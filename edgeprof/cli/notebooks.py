@@ -33,7 +33,7 @@ def copy(folder: Path, data: Path | None = None) -> None:
         for source in list_notebooks().values():
             target = folder / source.name
             if target.exists():
-                print(f"kept    {target} (it was there)")
+                print(f"kept    {target} (it was there{_other(target, data)})")
                 continue
             if data is not None and "data" in parameters_of(source):
                 from edgeprof.server.place import write_prepared
@@ -46,3 +46,10 @@ def copy(folder: Path, data: Path | None = None) -> None:
         if isinstance(error, StorageError):
             raise
         raise StorageError(f"{folder} cannot be written: {error.strerror}.") from error
+
+
+def _other(target: Path, data: Path | None) -> str:
+    """Return what to say of a notebook that is kept, if it does not begin with the data set that was asked for."""
+    if data is None or str(data) in target.read_text(encoding="utf-8"):
+        return ""
+    return f", and does not begin with {data}: --out elsewhere copies it anew"

@@ -141,7 +141,19 @@ def test_what_was_changed_is_kept(tmp_path):
             ROOT / "notebooks" / "02_inspect_run.ipynb"
         ).read_bytes()
     assert mine.read_text(encoding="utf-8") == "changed"
-    assert "kept    mine/00_quickstart.ipynb" in (tmp_path / "output.txt").read_text(encoding="utf-8")
+    said = (tmp_path / "output.txt").read_text(encoding="utf-8")
+    assert "kept    mine/00_quickstart.ipynb (it was there)" in said
+    assert "90_explore.ipynb is the explorer" in said
+
+
+def test_copies_that_begin_with_other_data_are_named(tmp_path, capsys):
+    from edgeprof.cli.notebooks import copy
+
+    for folder in ("one", "other", "one"):
+        capsys.readouterr()
+        copy(tmp_path / "mine", tmp_path / folder)
+        said = capsys.readouterr().out
+        assert ("does not begin with" in said) == (folder == "other")
 
 
 def test_what_it_refuses(tmp_path):
