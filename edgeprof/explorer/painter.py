@@ -197,8 +197,8 @@ class Painter:
             return
         pinned = self._pinned(view, runs, pins, divisors)
         palette = self._palette(runs)
-        ends = [float(end) for line in lines for end in line.tokens.position[[0, -1]]]
-        self.reach = (int(min(ends)), int(max(ends)))
+        reaches = [line.tokens.reach for line in lines]
+        self.reach = (min(first for first, _ in reaches), max(last for _, last in reaches))
         for run in pinned:
             if run.tokens is None:
                 self._notes.append(f"{run.letter} ({run.name}): {_lacking(view)}")

@@ -70,6 +70,18 @@ def test_a_position_that_no_context_has_takes_no_memory():
     assert summarize(np.array([1, 4_000_000_000]), np.array([2.0, 3.0])).position.tolist() == [1, 4_000_000_000]
 
 
+@pytest.mark.parametrize("n", [1280, 1281, 30_000, 2_000_000])
+def test_a_mean_line_of_very_many_positions_has_no_more_points_than_can_be_seen(n):
+    position = np.arange(10, 10 + n)
+    value = 5.0 + 3.0 * position
+    drawn = summarize(np.append(position, 10), np.append(value, 35.0))
+    assert drawn.reach == (10, 9 + n) and drawn.tokens == n + 1
+    assert len(drawn.position) == len(drawn.mean) <= 1280
+    assert np.allclose(drawn.mean, 5 + 3 * drawn.position), "the line bends"
+    assert (np.diff(drawn.position) > 0).all()
+    assert drawn.position[0] - 10 <= n / 640 and 9 + n - drawn.position[-1] <= n / 640
+
+
 # ---- a range of tokens ----
 
 
