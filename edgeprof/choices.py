@@ -37,19 +37,25 @@ class Choice:
     run_id: str
 
 
-def choose(dataset: Dataset, *, board: str = "", model: str = "", quant: str = "", prompt: str = "") -> Choice:
+def choose(
+    dataset: Dataset, *, board: str = "", model: str = "", quant: str = "", prompt: str = "", run: str = ""
+) -> Choice:
     """Return the finished run to look at; what is empty is chosen.
 
-    Runs of a generation whose passes arrived come first; where there is none, any finished run will do.
+    Runs of a generation whose passes arrived come first; where there is none, any finished run will do. A ``run`` (its
+    ``run_id`` or a part of it) is taken whether it finished or not.
 
     Raises
     ------
     UsageError
-        No finished run has such a board, model, quantization or prompt; the message names the closest.
+        No finished run has such a board, model, quantization or prompt, or there is no such run; the message names the
+        closest.
     NotComparableError
         No run has all of what was given, or none is finished.
     """
     wanted = {"board": board, "model": model, "quant": quant, "prompt": prompt}
+    if run:
+        return _named(dataset, run, wanted)
     runs = _given(_finished(dataset), wanted, dataset.path)
     generated = runs[(runs["kind"] == "generate") & (runs["passes_received"].fillna(0) > 0)]
     runs = generated if len(generated) else runs
@@ -60,6 +66,21 @@ def choose(dataset: Dataset, *, board: str = "", model: str = "", quant: str = "
             runs = runs[runs[column] == chosen[name]]
     order = runs.sort_values(["board", "model", "quant", "prompt_id", "run_id"], kind="stable")
     return Choice(**chosen, run_id=str(order["run_id"].iloc[0]))
+
+
+def _named(dataset: Dataset, run: str, wanted: dict[str, str]) -> Choice:
+    """Return a run that was named, if it is of what else was given."""
+    from edgeprof.one_run import find_run
+
+    run_id = find_run(dataset, run).run_id
+    row = dataset.runs[dataset.runs["run_id"] == run_id].iloc[0]
+    found = {name: "" if pd.isna(row[column]) else str(row[column]) for name, column in _COLUMNS.items()}
+    for name, value in wanted.items():
+        if value and value != found[name]:
+            raise NotComparableError(
+                f"Run {run_id!r} has {name} {found[name] or 'unknown'!r}, not {value!r}: leave one of the two empty."
+            )
+    return Choice(**found, run_id=run_id)
 
 
 def choose_board(dataset: Dataset, board: str = "", model: str = "") -> tuple[str, str]:

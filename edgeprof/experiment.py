@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import keyword
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +89,7 @@ def run_experiment(
     from edgeprof.store import open_dataset
 
     args = experiment_parser().parse_args(words)
-    if args.name and not args.name.isidentifier():
+    if args.name and (not args.name.isidentifier() or keyword.iskeyword(args.name)):
         raise UsageError(f"--as gives the result a name, and {args.name!r} is none for a variable.")
     asked = [f"--prompt={line.strip()}" for line in prompts.splitlines() if line.strip()]
     if not asked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -166,10 +167,10 @@ def find_run(dataset: Dataset, wanted: str | int) -> Run:
         There is no such run, or there are several.
     """
     ids = [str(name) for name in dataset.runs["run_id"]]
-    if isinstance(wanted, int):
-        if not -len(ids) <= wanted < len(ids):
+    if isinstance(wanted, (int, Integral)):  # NumPy's integers, too
+        if not -len(ids) <= int(wanted) < len(ids):
             raise UsageError(f"There is no run number {wanted} among {len(ids)}: `ds.runs` lists them, from 0.")
-        return Run(dataset, ids[wanted])
+        return Run(dataset, ids[int(wanted)])
     found = [wanted] if wanted in ids else [name for name in ids if wanted in name]
     if len(found) == 1:
         return Run(dataset, found[0])

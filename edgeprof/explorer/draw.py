@@ -128,9 +128,9 @@ def brush(ax: Axes, first: int | None, last: int | None) -> list[Artist]:
 
 
 def front(
-    ax: Axes, points: pd.DataFrame, x: str, y: str, palette: Palette, pinned: Sequence[Pinned], board: str
+    ax: Axes, points: pd.DataFrame, x: str, y: str, palette: Palette, pinned: Sequence[Pinned], counter: str
 ) -> None:
-    """Draw the groups of one board over two metrics, and ring the pinned runs' ones."""
+    """Draw the groups that one board's clock counted over two metrics, and ring the pinned runs' ones."""
     labels, scales = zip(*(_axis(name, points[name]) for name in (x, y)), strict=True)
     plots.plot_front(points, x, y, xlabel=labels[0], ylabel=labels[1], scales=scales, palette=palette, ax=ax)
     look = style.look()
@@ -143,7 +143,7 @@ def front(
                 run.letter, (across, up), xytext=(-14 if run.letter == "A" else 14, 0), textcoords="offset points",
                 ha="center", va="center", fontsize=9, fontweight="bold", color=look.text,
             )  # fmt: skip
-    style.title(ax, f"What nothing else beats in both, on {mpl_text(board)}")
+    style.title(ax, f"What nothing else beats in both, on {mpl_text(counter)}")
 
 
 def _axis(name: str, values: pd.Series) -> tuple[str, float]:

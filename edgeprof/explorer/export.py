@@ -17,7 +17,8 @@ from edgeprof.store import Dataset
 __all__ = ["report_command", "report_matrix", "write_figure", "write_report"]
 
 _NOTEBOOK = "inspect_run"
-_OF_RUN = {"board": "board", "model": "model", "quant": "quant", "prompt": "prompt_id"}
+_OF_RUN = {"board": "board", "model": "model", "quant": "quant", "prompt": "prompt_id", "run": "run_id"}
+"""The run itself, for of the rest there may be several; the rest says in an index what it was."""
 
 
 def write_figure(dataset: Dataset, view: View, folder: str | Path) -> list[Path]:

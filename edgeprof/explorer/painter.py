@@ -131,28 +131,32 @@ class Painter:
         return usual | {str(g): usual[str(q)] for g, q in zip(runs["group"], runs["quant_label"], strict=True)}
 
     def _divisors(self, view: View, runs: pd.DataFrame) -> tuple[dict[str, float], Scale]:
-        """Return what values of each board are divided by, and what the axis is called then."""
-        boards = [str(b) for b in dict.fromkeys(runs["board"].fillna("unknown").astype(str))]
+        """Return what values are divided by, by what counted them, and what the axis is called then."""
+        counters = list(dict.fromkeys(runs["counted"]))
         if view.value == "nll":
-            return dict.fromkeys(boards, 1.0), Scale("NLL", "NLL of a token [nat]", "", "upper")
-        if self.source.alike(runs) or not boards:
+            return dict.fromkeys(counters, 1.0), Scale("NLL", "NLL of a token [nat]", "", "upper")
+        if self.source.alike(runs):
             clock = str(runs["clock"].dropna().iloc[0]) if runs["clock"].notna().any() else "an unknown clock"
-            return dict.fromkeys(boards, 1e6), Scale(
+            return dict.fromkeys(counters, 1e6), Scale(
                 "Latency", f"latency of a token\n[million {tick_unit(clock)}]", clock
             )
         found = {}
-        for board in boards:
-            mine = self.source.summary(runs.index[runs["board"].fillna("unknown") == board], view.phase, view.value)
-            found[board] = float(np.median(mine.quantiles)) if mine else 1.0
-        self._notes.append("Ticks of several boards are not the same thing: latencies are in medians of their board.")
-        return found, Scale("Latency", "latency of a token\n[median of its board = 1]", "")
+        for counter in counters:
+            mine = self.source.summary(runs.index[runs["counted"] == counter], view.phase, view.value)
+            found[counter] = float(np.median(mine.quantiles)) if mine else 1.0
+        differing = self.source.differing(runs)
+        several, one = " or ".join(f"{word}s" for word in differing), " and ".join(differing)
+        self._notes.append(
+            f"Ticks of several {several} are not the same thing: latencies are in medians of their {one}."
+        )
+        return found, Scale("Latency", f"latency of a token\n[median of its {one} = 1]", "")
 
     def _lines(self, view: View, runs: pd.DataFrame, divisors: dict[str, float]) -> list[Line]:
         found = []
         for name, part in runs.groupby("group", sort=False):
             tokens = self.source.summary(part.index, view.phase, view.value)
             if tokens:
-                found.append(Line(str(name), tokens, divisors[str(part["board"].fillna("unknown").iloc[0])]))
+                found.append(Line(str(name), tokens, divisors[str(part["counted"].iloc[0])]))
         if len(found) > MOST_GROUPS:
             self._notes.append(f"{MOST_GROUPS} of {len(found)} groups are drawn: choose fewer.")
         return found[:MOST_GROUPS]
@@ -163,9 +167,13 @@ class Painter:
         found = []
         for letter, run in pins:
             group = runs["group"].get(run.name, run["quant_label"])
+            if run["counted"] not in divisors:
+                self._notes.append(
+                    f"{letter} ({run_name(run)}) was counted by none of what is chosen: it is not drawn."
+                )
+                continue
             tokens = self.source.summary([int(run.name)], view.phase, view.value)  # type: ignore[call-overload]
-            divisor = divisors.get(str(run["board"]), 1.0)
-            found.append(Pinned(letter, run_name(run), str(group), tokens, divisor))
+            found.append(Pinned(letter, run_name(run), str(group), tokens, divisors[run["counted"]]))
         return found
 
     def _top(self, view: View, runs: pd.DataFrame, pins: list[tuple[str, pd.Series]]) -> None:
@@ -189,8 +197,8 @@ class Painter:
             return
         pinned = self._pinned(view, runs, pins, divisors)
         palette = self._palette(runs)
-        ends = [float(end) for line in lines for end in line.tokens.position[[0, -1]]]
-        self.reach = (int(min(ends)), int(max(ends)))
+        reaches = [line.tokens.reach for line in lines]
+        self.reach = (min(first for first, _ in reaches), max(last for _, last in reaches))
         for run in pinned:
             if run.tokens is None:
                 self._notes.append(f"{run.letter} ({run.name}): {_lacking(view)}")
@@ -221,13 +229,13 @@ class Painter:
     def _front(self, view: View, runs: pd.DataFrame, pins: list[tuple[str, pd.Series]], axes: list[Any]) -> None:
         if runs.empty:
             return draw.say(axes[0], _NOTHING)
-        points, board = front_points(self.source, view, pins)
+        points, counter = front_points(self.source, view, pins)
         if points[[view.x, view.y]].dropna().empty:
             without = " and ".join(m for m in dict.fromkeys((view.x, view.y)) if points[m].isna().all()) or "both"
-            return draw.say(axes[0], f"No group on {mpl_text(board)} has {without}: choose other metrics.")
+            return draw.say(axes[0], f"No group on {mpl_text(counter)} has {without}: choose other metrics.")
         palette = self._palette(runs)
-        here = [Pinned(a, run_name(r), str(r["quant_label"]), None, 1.0) for a, r in pins if str(r["board"]) == board]
-        return draw.front(axes[0], points, view.x, view.y, palette, here, board)
+        here = [Pinned(a, run_name(r), str(r["quant_label"]), None, 1.0) for a, r in pins if r["counted"] == counter]
+        return draw.front(axes[0], points, view.x, view.y, palette, here, counter)
 
     def _memory(self, view: View, runs: pd.DataFrame, pins: list[tuple[str, pd.Series]], axes: list[Any]) -> None:
         found = self.source.budget(runs) if len(runs) else None
@@ -272,20 +280,21 @@ def run_name(run: pd.Series) -> str:
 
 
 def front_points(source: Source, view: View, pins: list[tuple[str, pd.Series]]) -> tuple[pd.DataFrame, str]:
-    """Return the groups of one board (A's, else the first) with two metrics and their Pareto front; and the board.
+    """Return groups with two metrics and their Pareto front, and what counted them: as A's, else the first run's.
 
-    A group's metric is the median of its runs. Of evaluation texts all count, whatever prompts were chosen.
+    They are of one board, clock and emulator. A group's metric is the median of its runs. Of evaluation texts all
+    count, whatever prompts were chosen.
     """
     chosen = source.selected(view)
     texts = source.selected(view, ("boards", "quants"))
     runs = pd.concat([chosen, texts[(texts["kind"] == "score") & ~texts.index.isin(chosen.index)]])
-    boards = [str(run["board"]) for _, run in pins if str(run["board"]) in set(runs["board"].astype(str))]
-    board = (boards or runs["board"].astype(str).tolist())[0]
-    mine = runs[runs["board"].astype(str) == board].sort_index()
+    counters = [str(run["counted"]) for _, run in pins if run["counted"] in set(runs["counted"])]
+    counter = (counters or runs["counted"].tolist())[0]
+    mine = runs[runs["counted"] == counter].sort_index()
     metrics = list(dict.fromkeys((view.x, view.y)))
     values = source.measured.reindex(mine["run_id"])[metrics].astype("float64").set_axis(mine["quant_label"])
     points = values.groupby(level=0, sort=False).median().rename_axis("group").reset_index()
-    return tidy.front(points, *metrics), board
+    return tidy.front(points, *metrics), counter
 
 
 def _lacking(view: View) -> str:

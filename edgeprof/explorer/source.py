@@ -26,7 +26,11 @@ FILTERS = {"boards": "board", "quants": "quant", "prompts": "prompt_id"}
 """Attributes of a view, and the columns of ``runs`` that they choose by."""
 _COLUMNS = ("position", "ticks", "nll")
 _KEPT = 512
-_ALIKE = ["clock", "tick_hz", "emulator", "emulator_version", "emulator_flags"]
+_ALIKE = {
+    "clock": "clock", "tick_hz": "clock rate", "emulator": "emulator", "emulator_version": "emulator version",
+    "emulator_flags": "emulator setting",
+}  # fmt: skip
+"""Columns in which runs of one board must not differ for their ticks to be the same thing, and what they are called."""
 
 
 class Source:
@@ -37,13 +41,14 @@ class Source:
     dataset
         What is read.
     runs
-        Its runs, the most bits per weight first, with ``group``: what a run's tokens are drawn as.
+        Its runs, the most bits per weight first, with ``quant_label`` and ``counted``: runs whose ticks are the same
+        thing have the same; it is the board, and its clock or emulator where the board's runs differ in it.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         runs = dataset.runs
-        runs = runs.assign(quant_label=labels(runs))
+        runs = runs.assign(quant_label=labels(runs), counted=counted(runs))
         order = ["bits_per_weight", "quant_label", "prompt_id", "run_id"]
         self.runs = runs.sort_values(order, ascending=[False, True, True, True], kind="stable").reset_index(drop=True)
         self._kept: dict[Hashable, Any] = {}
@@ -62,7 +67,7 @@ class Source:
         return names if attribute == "quants" else sorted(names)
 
     def selected(self, view: View, filters: Iterable[str] = tuple(FILTERS)) -> pd.DataFrame:
-        """Return the runs of a view, with ``group``: the quantization, and the board where there are several.
+        """Return the runs of a view, with ``group``: the quantization, and what counted it where that are several.
 
         Raises
         ------
@@ -78,8 +83,8 @@ class Source:
             if wanted:
                 mine = mine[mine[column].isin(wanted)]
         group = mine["quant_label"]
-        if len(mine["board"].drop_duplicates()) > 1:
-            group = mine["board"].fillna("unknown").astype(str) + " · " + group
+        if len(mine["counted"].unique()) > 1:
+            group = mine["counted"] + " · " + group
         return mine.assign(group=group)
 
     def run(self, run_id: str) -> pd.Series:
@@ -91,7 +96,13 @@ class Source:
 
     def alike(self, runs: pd.DataFrame) -> bool:
         """Tell whether ticks of these runs are the same thing: of one board, clock and emulator."""
-        return len(runs[["board", *_ALIKE]].drop_duplicates()) <= 1
+        return len(runs["counted"].unique()) <= 1
+
+    def differing(self, runs: pd.DataFrame) -> list[str]:
+        """Return in what these runs differ, in words: in their boards, and in what runs of one board differ."""
+        parts = [_known(part) for _, part in runs.groupby(_boards(runs))]
+        words = [word for column, word in _ALIKE.items() if any(len(part[column].unique()) > 1 for part in parts)]
+        return ["board", *words] if len(parts) > 1 else words
 
     @cached_property
     def _tokens(self) -> dict[str, npt.NDArray[Any]]:
@@ -189,3 +200,30 @@ class Source:
     @cached_property
     def _budgets(self) -> pd.DataFrame:
         return budget.memory_budget(self.runs, self.dataset.table("memory"))
+
+
+def _boards(runs: pd.DataFrame) -> pd.Series:
+    return runs["board"].astype(object).where(runs["board"].notna(), "unknown").astype(str)
+
+
+def _known(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what runs of one board were counted by, as text: no emulator is one, an unknown clock is no other one."""
+    found = {}
+    for column in _ALIKE:
+        said = runs[column].dropna()
+        unknown = "none" if column.startswith("emulator") else "unknown"
+        if unknown == "unknown" and len(said.unique()) == 1:
+            unknown = said.iloc[0]
+        found[column] = [unknown if pd.isna(v) else v for v in runs[column]]
+    return pd.DataFrame(found, index=runs.index).astype(str)
+
+
+def counted(runs: pd.DataFrame) -> pd.Series:
+    """Return what counts the ticks of each run: its board, and in what the runs of this board differ."""
+    names = _boards(runs)
+    for _, part in runs.groupby(names):
+        known = _known(part)
+        for column in _ALIKE:
+            if len(known[column].unique()) > 1:
+                names[part.index] += ", " + known[column]
+    return names

@@ -43,7 +43,9 @@ def range_statistics(
         known = known[np.isfinite(known)]
         figures = [*np.quantile(known, [0.5, 0.95, 0.99]), known.mean()] if known.size else [np.nan] * 4
         whole = float(run["ticks"].sum())
-        share = float(mine["ticks"].sum()) / whole if whole else np.nan
+        # Tokens whose ticks are all unknown have an unknown share; no tokens have none.
+        took = float(mine["ticks"].sum()) if mine.empty or mine["ticks"].notna().any() else np.nan
+        share = took / whole if whole else np.nan
         rows.append({"run": name, "tokens": len(mine), **dict(zip(_FIGURES, figures, strict=True)), "share": share})
     return pd.DataFrame(rows, columns=["run", "tokens", *_FIGURES, "share"])
 
@@ -72,9 +74,10 @@ def statistics_table(figures: pd.DataFrame, unit: str, *, alike: bool = True) ->
         def change(name: str) -> str:
             return units.percent(b[name] / a[name] - 1) if alike and a[name] else units.UNKNOWN
 
+        points = 100 * (b["share"] - a["share"])
         rows.append(
             {"run": "B against A", "tokens": units.percent(b["tokens"] / a["tokens"] - 1) if a["tokens"] else "–"}
             | {f"{name} [{unit}]": change(name) for name in _FIGURES}
-            | {"share of the run [%]": f"{100 * (b['share'] - a['share']):+.1f} points"}
+            | {"share of the run [%]": units.UNKNOWN if np.isnan(points) else f"{points:+.1f} points"}
         )
     return pd.DataFrame(rows)

@@ -25,8 +25,11 @@ class Summary:
 
     Attributes
     ----------
+    reach
+        The first and the last position that occur.
     position, mean
-        The mean value at each position that occurs; shape (p,).
+        The mean value at each position that occurs, or where these are more than 2 * BUCKETS in each of BUCKETS
+        stretches of them, at the mean of its positions; shape (p,).
     x, y
         Points that are drawn one by one, the extremes among them; shape (m,).
     quantiles
@@ -35,6 +38,7 @@ class Summary:
         How many values there are.
     """
 
+    reach: tuple[int, int]
     position: Numbers
     mean: Numbers
     x: Numbers
@@ -43,14 +47,23 @@ class Summary:
     tokens: int
 
 
-def _means(position: npt.NDArray[np.int64], value: Numbers) -> tuple[npt.NDArray[np.int64], Numbers]:
-    """Return the positions that occur, ascending, and the mean value at each."""
+def _means(position: npt.NDArray[np.int64], value: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the positions that occur, ascending, and the mean value at each; of very many those of stretches."""
     if position.max() < _COUNTED_BELOW:
-        count = np.bincount(position)
-        present = np.flatnonzero(count)
-        return present, np.bincount(position, weights=value)[present] / count[present]
-    present, at = np.unique(position, return_inverse=True)  # a device may say any number
-    return present, np.bincount(at, weights=value) / np.bincount(at)
+        counts = np.bincount(position)
+        present = np.flatnonzero(counts)
+        count, total = counts[present], np.bincount(position, weights=value)[present]
+    else:
+        present, at = np.unique(position, return_inverse=True)  # a device may say any number
+        count, total = np.bincount(at), np.bincount(at, weights=value)
+    if len(present) <= 2 * BUCKETS:
+        return present.astype(np.float64), total / count
+    low, span = int(present[0]), int(present[-1] - present[0]) + 1
+    bucket = (present - low) * BUCKETS // span
+    tokens = np.bincount(bucket, weights=count)
+    known = tokens > 0
+    middle = np.bincount(bucket, weights=(present - low).astype(np.float64) * count)
+    return low + middle[known] / tokens[known], np.bincount(bucket, weights=total)[known] / tokens[known]
 
 
 def summarize(position: npt.NDArray[np.int64], value: Numbers) -> Summary | None:
@@ -66,13 +79,12 @@ def summarize(position: npt.NDArray[np.int64], value: Numbers) -> Summary | None
         position, value = position[known], value[known]
     if not value.size:
         return None
-    present, mean = _means(position, value)
+    where, mean = _means(position, value)
     drawn = extremes(position, value, BUCKETS)
     ordered = np.sort(value)
     at = LEVELS * (len(ordered) - 1)
     below = at.astype(np.int64)
     above = np.minimum(below + 1, len(ordered) - 1)
     quantiles = ordered[below] + (at - below) * (ordered[above] - ordered[below])
-    return Summary(
-        present.astype(np.float64), mean, position[drawn].astype(np.float64), value[drawn], quantiles, len(ordered)
-    )
+    reach = (int(position.min()), int(position.max()))
+    return Summary(reach, where, mean, position[drawn].astype(np.float64), value[drawn], quantiles, len(ordered))

@@ -336,8 +336,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
             letter: coloured.token_rows(self._source.passes(str(run["run_id"])), view.phase) for letter, run in pins
         }
         known = {letter: part[view.value].dropna().astype(float) for letter, part in rows.items()}
-        clocks = {str(run["board"]) for _, run in pins}
-        together = view.value == "nll" or len(clocks) == 1
+        together = view.value == "nll" or len({run["counted"] for _, run in pins}) == 1
         columns = []
         for letter, run in pins:
             values = pd.concat(list(known.values())) if together else known[letter]

@@ -11,10 +11,13 @@ import sys
 import numpy as np
 import papermill
 import pytest
+import yaml
+from handmade import stored
 from nbformat import v4, write
 from papermill.exceptions import PapermillExecutionError
 
 import edgeprof
+from edgeprof.cli import main
 from edgeprof.parameters import list_notebooks
 
 pytestmark = pytest.mark.slow
@@ -77,6 +80,20 @@ def test_the_reports_that_it_names_are_made(explorer):
     ]
     assert sorted(p["quant"] for p in made) == ["Q4_0", "Q8_0"]
     assert {p["prompt"] for p in made} == {"lost-kite"}
+
+
+def test_a_report_is_of_the_pinned_run_where_a_prompt_was_captured_twice(tmp_path):
+    stored(tmp_path / "data", "first", n=12)
+    stored(tmp_path / "data", "second", n=9)
+    ds = edgeprof.open(tmp_path / "data")
+    runs = ds.runs["run_id"].tolist()
+    made = edgeprof.explore(ds, run_a=runs[1], output_dir=tmp_path)
+    given = yaml.safe_load(made.save_report().read_text(encoding="utf-8"))["include"]
+    words = [f"-p{name}={value}" for name, value in given[0].items()]
+    out = tmp_path / "out"
+    assert main(["report", "inspect_run", str(tmp_path / "data"), "--out", str(out), *words]) == 0
+    (row,) = json.loads((out / "results.json").read_text(encoding="utf-8"))["results"]["run"]
+    assert row["passes"] == ds.runs["passes"].tolist()[1] != ds.runs["passes"].tolist()[0]
 
 
 # ---- errors reach whoever runs a notebook ----

@@ -117,6 +117,7 @@ def test_a_verb_that_writes_no_data_set_prints_and_returns_nothing(kernel):
         ("%%edgeprof wasm --quan Q4_0\nA", "UsageError", "Unrecognized arguments: --quan"),
         ("%%edgeprof wasm\n \n", "UsageError", "asks for nothing"),
         ("%%edgeprof wasm --as 1x\nA", "UsageError", "--as gives the result a name"),
+        ("%%edgeprof wasm --as for\nA", "UsageError", "--as gives the result a name"),
         ("%%edgeprof wasm --quant Q4_00\nA", "UsageError", "Q4_0"),
     ],
 )

@@ -32,6 +32,17 @@ def test_most_runs_then_most_bits_that_are_no_float():
     assert choices.choose(ds, quant="Q4") == choices.Choice("b", "m", "Q4", "p", "c/0-0002")
 
 
+def test_a_run_is_named_whatever_it_shares_with_others_and_however_it_ended():
+    ds = made({}, {}, {"status": "timeout"}, {"quant": "Q4"})
+    assert choices.choose(ds).run_id == "c/0-0000"
+    assert choices.choose(ds, quant="F16", prompt="p", run="c/0-0001").run_id == "c/0-0001"
+    assert choices.choose(ds, run="0002") == choices.Choice("toy", "m", "F16", "p", "c/0-0002")
+    with pytest.raises(NotComparableError, match="c/0-0003.*'Q4', not 'F16'"):
+        choices.choose(ds, quant="F16", run="c/0-0003")
+    with pytest.raises(UsageError, match="no run 'c/0-0009'.*Did you mean"):
+        choices.choose(ds, run="c/0-0009")
+
+
 def test_what_nobody_says_is_empty():
     ds = made({"board": None, "model": None, "quant": None, "bits_per_weight": None, "prompt_id": None})
     assert choices.choose(ds) == choices.Choice("", "", "", "", "c/0-0000")

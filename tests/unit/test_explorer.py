@@ -14,12 +14,15 @@ from handmade import HOSTILE, Tags, dataset, harmful, run, token
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib.figure import Figure
 
 import edgeprof
 from edgeprof.errors import StorageError, UsageError
 from edgeprof.explorer import View, figure
 from edgeprof.explorer.coloured import MOST_TOKENS, coloured_text
 from edgeprof.explorer.extremes import extremes
+from edgeprof.explorer.painter import Painter, front_points
+from edgeprof.explorer.source import Source
 from edgeprof.explorer.statistics import range_statistics, statistics_table
 from edgeprof.explorer.summary import summarize
 from edgeprof.plots.style import contrast
@@ -67,6 +70,18 @@ def test_a_position_that_no_context_has_takes_no_memory():
     assert summarize(np.array([1, 4_000_000_000]), np.array([2.0, 3.0])).position.tolist() == [1, 4_000_000_000]
 
 
+@pytest.mark.parametrize("n", [1280, 1281, 30_000, 2_000_000])
+def test_a_mean_line_of_very_many_positions_has_no_more_points_than_can_be_seen(n):
+    position = np.arange(10, 10 + n)
+    value = 5.0 + 3.0 * position
+    drawn = summarize(np.append(position, 10), np.append(value, 35.0))
+    assert drawn.reach == (10, 9 + n) and drawn.tokens == n + 1
+    assert len(drawn.position) == len(drawn.mean) <= 1280
+    assert np.allclose(drawn.mean, 5 + 3 * drawn.position), "the line bends"
+    assert (np.diff(drawn.position) > 0).all()
+    assert drawn.position[0] - 10 <= n / 640 and 9 + n - drawn.position[-1] <= n / 640
+
+
 # ---- a range of tokens ----
 
 
@@ -78,6 +93,10 @@ def test_a_range_s_figures_are_those_of_its_tokens():
     assert found["tokens"] == 3 and found["p50"] == 60 and found["mean"] == 60
     assert found["p95"] == pytest.approx(np.quantile([50, 60, 70], 0.95))
     assert found["share"] == pytest.approx(180 / 550)
+    late = passes.astype({"ticks": "Int64"})
+    late.loc[8:, "ticks"] = pd.NA
+    assert np.isnan(range_statistics([("A", late)], "decode", "ticks", 8, None)["share"].iloc[0])
+    assert range_statistics([("A", late)], "decode", "ticks", 7, None)["share"].iloc[0] == pytest.approx(80 / 360)
     empty = range_statistics([("A", passes)], "decode", "ticks", 40, 60).iloc[0]
     assert empty["tokens"] == 0 and np.isnan(empty["p50"]) and empty["share"] == 0
 
@@ -90,6 +109,8 @@ def test_the_difference_of_two_runs_is_said_only_where_their_clocks_are_alike():
     last = statistics_table(figures, "tick").iloc[-1]
     assert last["p50 [tick]"] == "+50.0 %" and last["share of the run [%]"] == "-25.0 points"
     assert statistics_table(figures, "tick", alike=False).iloc[-1]["p50 [tick]"] == "–"
+    unknown = statistics_table(figures.assign(share=[0.5, np.nan]), "tick")
+    assert unknown["share of the run [%]"].tolist() == ["50.0", "–", "–"]
 
 
 # ---- the text ----
@@ -229,6 +250,61 @@ def test_ticks_of_several_boards_share_no_axis(explorer):
     explorer.update(boards=("wasm", "rp2040"))
     assert "median of its board" in explorer._painter.axes["cost"].get_ylabel()
     assert "not the same thing" in explorer.message.value
+
+
+def counted_unlike(**second):
+    """Return two groups of runs of one board, of which the second was counted in another way: 1000 times as much."""
+    runs = [run(f"c/0-000{n}", board="toy", quant="F16", **(second if n > 2 else {})) for n in (1, 2, 3, 4)]
+    tokens = [
+        token(row["run_id"], p, "decode", 100_000 * p, (100 + p) * (1000 if row in runs[2:] else 1))
+        for row in runs
+        for p in range(3, 9)
+    ]
+    return dataset(runs, tokens)
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({"clock": "cycles"}, ("clock", "fuel", "cycles")),
+        ({"emulator_version": "2"}, ("emulator version", "toy, 1", "toy, 2")),
+        ({"emulator": None, "emulator_version": None, "emulator_flags": None}, ("emulator", "emu", "none")),
+    ],
+)
+def test_runs_of_one_board_that_were_counted_in_two_ways_share_no_line_and_no_point(second, said):
+    word, *names = said
+    explorer = edgeprof.explore(counted_unlike(**second), run_a="c/0-0003")
+    painter = explorer._painter
+    assert f"Ticks of several {word}s" in explorer.message.value and "not the same thing" in explorer.message.value
+    assert f"median of its {word}" in painter.axes["cost"].get_ylabel()
+    groups = explorer._source.selected(explorer.view)["group"].unique()
+    assert len(groups) == 2 and all(any(name in group for group in groups) for name in names)
+    means = [line.get_ydata() for line in painter.axes["cost"].lines if line.get_linewidth() == 1.6]
+    assert len(means) == 2 and all(0.8 < y.min() and y.max() < 1.3 for y in means)
+    points, _ = front_points(explorer._source, explorer.view, explorer.pinned())
+    assert points["decode_ticks_per_token"].tolist() == [pytest.approx(105_500)], "a point of both clocks"
+    explorer.update(run_b="c/0-0001")
+    assert explorer.statistics_table()["p50 [tick]"].iloc[2] == "–"
+
+
+def test_a_run_whose_clock_is_unknown_is_not_of_another_clock():
+    assert edgeprof.explore(counted_unlike(clock=None))._source.runs["counted"].unique().tolist() == ["toy"]
+
+
+def test_a_pinned_run_is_drawn_where_its_tokens_are_though_its_board_is_unknown():
+    one = run(board=None)
+    explorer = edgeprof.explore(dataset([one], [token(one["run_id"], p, "decode", 0, 2_000_000) for p in (5, 6)]))
+    assert explorer.view.run_a == one["run_id"]
+    drawn = [line.get_ydata() for line in explorer._painter.axes["cost"].lines]
+    assert len(drawn) >= 3 and all(np.allclose(y, 2.0) for y in drawn)
+    assert len(front_points(explorer._source, explorer.view, explorer.pinned())[0]) == 1
+
+
+def test_a_pinned_run_that_nothing_chosen_is_alike_to_is_not_drawn(reference):
+    painter = Painter(Source(reference), Figure())
+    painter.paint(View(boards=("wasm",), run_a=some(reference, "rp2040")))
+    assert "counted by none of what is chosen" in painter.notes[0]
+    assert painter.axes["cost"].get_legend() is None
 
 
 def test_what_is_not_there_is_said_in_words(explorer, reference):

@@ -7,6 +7,7 @@ import re
 
 import handmade
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
 from handmade import HOSTILE, Tags, generated, harmful, run
@@ -139,9 +140,10 @@ def test_hostile_names_are_text_and_nothing_else(name):
 
 def test_a_run_is_found_by_id_by_part_by_number_and_by_what_it_is_of(ds):
     wanted = ds.runs["run_id"][1]
-    assert {r.run_id for r in (ds.run(wanted), ds.run("000001Z"), ds.run(1), ds.run(-5), ds.run(quant="Q8_0"))} == {
-        wanted
-    }
+    assert {
+        r.run_id
+        for r in (ds.run(wanted), ds.run("000001Z"), ds.run(1), ds.run(np.int64(1)), ds.run(-5), ds.run(quant="Q8_0"))
+    } == {wanted}
     assert isinstance(ds.run(), Run) and ds.run(model="m").row["quant"] == "Q8_0"
 
 
