@@ -515,6 +515,14 @@ def test_lab_is_there_only_when_asked_for(tmp_path, small):
     assert no_token_in(running.said())
 
 
+def leave(page: Any, running: Any) -> None:
+    page.goto("about:blank")
+    until = time.monotonic() + 20
+    while "edgeprof_kernels 0.0" not in running.ask("/metrics", headers=running.bearer).body:
+        assert time.monotonic() < until, "a page that was left keeps its kernel"
+        time.sleep(0.2)
+
+
 def test_a_browser_logs_in_and_explores(tmp_path, small):
     """The page asks no other host for anything, and a control changes what is shown."""
     with serving(tmp_path, at=small, token=TOKEN) as running, browser() as started:
@@ -527,11 +535,7 @@ def test_a_browser_logs_in_and_explores(tmp_path, small):
         page.select_option(".jupyter-widgets select", "captures")
         page.wait_for_selector(f"text={len(edgeprof.open(REFERENCE).captures)} captures", timeout=20_000)
         assert TOKEN not in page.url
-        page.goto("about:blank")
-        until = time.monotonic() + 20
-        while "edgeprof_kernels 0.0" not in running.ask("/metrics", headers=running.bearer).body:
-            assert time.monotonic() < until, "a page that was left keeps its kernel"
-            time.sleep(0.2)
+        leave(page, running)
 
 
 def test_the_explorer_itself_comes_up(tmp_path):
@@ -541,3 +545,15 @@ def test_the_explorer_itself_comes_up(tmp_path):
         page.wait_for_selector(".jupyter-widgets select", timeout=120_000)
         assert TOKEN not in page.url
         assert "error occurred" not in page.inner_text("body")
+        leave(page, running)
+
+
+@pytest.mark.parametrize("way", ["the address", "the cookie of a browser that was restarted"])
+def test_who_is_logged_in_without_the_form_can_give_a_kernel_back(server, way):
+    entrance = server.ask(f"{EXPLORER}?token={TOKEN}") if way == "the address" else login(server, TOKEN)
+    known = [c for c in entrance.cookies().split("; ") if way == "the address" or c.startswith("username")]
+    page = server.ask(EXPLORER, headers={"Cookie": "; ".join(known)})
+    kernel = re.search(r'"?kernelId"?: ?"([0-9a-f-]{36})"', page.body)[1]
+    cookies = dict(c.split("=", 1) for c in (*known, *filter(None, page.cookies().split("; "))))
+    headers = {"Cookie": "; ".join(f"{k}={v}" for k, v in cookies.items()), "X-XSRFToken": cookies["_xsrf"]}
+    assert server.ask(f"/voila/api/shutdown/{kernel}", "POST", headers, "").status == 204
