@@ -294,7 +294,7 @@ def test_the_token_is_nowhere_to_be_found(server):
     assert files and all(TOKEN.encode() not in p.read_bytes() for p in files)
 
 
-@pytest.mark.parametrize("harm", ["gone", "manifest", "header", "table"])
+@pytest.mark.parametrize("harm", ["gone", "manifest", "header", "zone", "nested", "table"])
 def test_health_is_503_while_the_data_set_cannot_be_read(tmp_path, small, harm):
     data, aside = tmp_path / "data", tmp_path / "aside"
     capture = min(REFERENCE.glob("capture=*"))
@@ -303,6 +303,8 @@ def test_health_is_503_while_the_data_set_cannot_be_read(tmp_path, small, harm):
         "gone": data,
         "manifest": next(data.glob("capture=*/segment=*/manifest.json")),
         "header": next(data.glob("capture=*/capture.json")),
+        "zone": next(data.glob("capture=*/capture.json")),
+        "nested": next(data.glob("capture=*/capture.json")),
         "table": next(data.rglob("tokens.parquet")),
     }[harm]
     with serving(tmp_path, at=small, data=data) as running:
@@ -310,12 +312,17 @@ def test_health_is_503_while_the_data_set_cannot_be_read(tmp_path, small, harm):
         victim.rename(aside)
         if harm in ("manifest", "header"):
             victim.write_text('{"format_version": ', encoding="utf-8")
+        elif harm == "zone":
+            said = json.loads(aside.read_text(encoding="utf-8"))
+            victim.write_text(json.dumps(said | {"started_at": "2026-01-01T00:00:00"}), encoding="utf-8")
+        elif harm == "nested":
+            victim.write_text("[" * 100_000, encoding="utf-8")  # json has an error of another kind for that
         time.sleep(2.2)
         answer = running.ask("/health")
         assert answer.status == 503 and json.loads(answer.body) == ILL
         assert running.ask("/health", "HEAD").status == 503
         assert "edgeprof_data_readable 0.0" in running.ask("/metrics", headers=running.bearer).body
-        if harm in ("manifest", "header"):
+        if harm in ("manifest", "header", "zone", "nested"):
             victim.unlink()
         aside.rename(victim)
         time.sleep(2.2)
