@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PlainCanvas", "new_canvas"]
 
+FINENESS = (0.5, 4.0)
+"""Physical pixels of a screen for each of the figure's: no fewer, no more, whatever a page says."""
+
 
 class PlainCanvas(Canvas):  # type: ignore[misc]
     """A canvas that sends a frame when it is told to, and none of a figure that is half drawn."""
@@ -31,6 +34,19 @@ class PlainCanvas(Canvas):  # type: ignore[misc]
             FigureCanvasAgg.draw(self)  # type: ignore[no-untyped-call]
         else:
             super().draw()
+
+    def _handle_message(self, widget: Any, content: dict[str, Any], buffers: Any) -> None:
+        super()._handle_message(widget, content, buffers)
+        if content["type"] == "initialized":
+            self.send_state("resizable")  # the page makes it true by itself, and shows a grip at the corner
+
+    def handle_resize(self, event: dict[str, Any]) -> None:
+        """Keep the size: the page offers no other, and a message written by hand could ask for gigabytes."""
+
+    def _handle_set_device_pixel_ratio(self, device_pixel_ratio: float) -> None:
+        """Draw as finely as the screen is, within what screens are."""
+        low, high = FINENESS
+        super()._handle_set_device_pixel_ratio(max(low, min(high, float(device_pixel_ratio))))  # NaN is high
 
     def listen(self, ax: Axes) -> None:
         """Let a stretch of these axes be brushed."""

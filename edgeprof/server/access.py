@@ -72,6 +72,10 @@ class _Locked(JupyterHandler):
         if self.current_user is None:
             raise web.HTTPError(401)
         page = self.request.method == "GET" and not isinstance(self, (APIHandler, WebSocketHandler))
+        if page:
+            # Asking for it sets the cookie, without which the page's farewell to its kernel is refused. It ends with
+            # the browser, the login's does not; and who logs in by the address sees no form that would set it.
+            _ = self.xsrf_token
         if page and "token" in self.request.query_arguments:
             # The cookie is set: a token in an address would get into histories, and into the kernel's environment.
             kept = {k: v for k, v in self.request.query_arguments.items() if k != "token"}

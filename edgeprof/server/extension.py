@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ __all__ = ["DATA", "Health", "Watch"]
 
 DATA = "edgeprof_data"
 _WATCH = "edgeprof_watch"
+_log = logging.getLogger("edgeprof.server")
 FRESH_SECONDS = 2.0
 """For how long an answer is given again."""
 SLOW_SECONDS = 2.0
@@ -56,6 +58,9 @@ class Watch:
         try:
             return await asyncio.to_thread(read_state, self.path)
         except EdgeprofError:
+            return None
+        except Exception:  # whatever it is: it is a data set that cannot be read, and a monitor is to hear of that
+            _log.exception("%s cannot be read", self.path)
             return None
 
 

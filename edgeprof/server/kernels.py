@@ -10,7 +10,7 @@ from tornado import web
 __all__ = ["MESSAGES", "MOST", "ExplorerKernels"]
 
 MOST = 16
-"""How many pages may be open at a time: each has a kernel, of about 200 MB."""
+"""How many pages may be open at a time: each has a kernel, of about 320 MB."""
 
 MESSAGES = ["comm_open", "comm_close", "comm_msg", "comm_info_request", "kernel_info_request"]
 """What a page may send to its kernel: values of its controls, and nothing that executes."""

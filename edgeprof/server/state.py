@@ -108,7 +108,10 @@ def _json(path: str) -> dict[str, Any]:
 @lru_cache(maxsize=100_000)
 def _started(path: str, *_: int) -> datetime:
     try:
-        return datetime.fromisoformat(_json(path)["started_at"])
+        started = datetime.fromisoformat(_json(path)["started_at"])
+        if started.tzinfo is None:
+            raise ValueError(f"started_at is {started.isoformat()}, without a time zone")
+        return started
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{path} is damaged ({error!r}); run `edgeprof verify`.") from error
 

@@ -90,6 +90,12 @@ def drive(page: Page, *, every: bool = True) -> None:
     page.change("brushed", drag, words=", decode passes")
     assert "all positions, decode" not in page.said()
     page.change("memory", lambda: page.root.get_by_role("button", name="memory budget").click())
+    page.tab.mouse.move(box["x"] + box["width"] - 6, box["y"] + box["height"] - 6)  # no grip there
+    page.tab.mouse.down()
+    page.tab.mouse.move(box["x"] + box["width"] - 200, box["y"] + box["height"] - 100)
+    page.tab.mouse.up()
+    after = page.root.locator("canvas").first.bounding_box()
+    assert (after["width"], after["height"]) == (box["width"], box["height"])
     if not every:
         return
     before = page.said()

@@ -294,7 +294,7 @@ def test_the_token_is_nowhere_to_be_found(server):
     assert files and all(TOKEN.encode() not in p.read_bytes() for p in files)
 
 
-@pytest.mark.parametrize("harm", ["gone", "manifest", "header", "table"])
+@pytest.mark.parametrize("harm", ["gone", "manifest", "header", "zone", "nested", "table"])
 def test_health_is_503_while_the_data_set_cannot_be_read(tmp_path, small, harm):
     data, aside = tmp_path / "data", tmp_path / "aside"
     capture = min(REFERENCE.glob("capture=*"))
@@ -303,6 +303,8 @@ def test_health_is_503_while_the_data_set_cannot_be_read(tmp_path, small, harm):
         "gone": data,
         "manifest": next(data.glob("capture=*/segment=*/manifest.json")),
         "header": next(data.glob("capture=*/capture.json")),
+        "zone": next(data.glob("capture=*/capture.json")),
+        "nested": next(data.glob("capture=*/capture.json")),
         "table": next(data.rglob("tokens.parquet")),
     }[harm]
     with serving(tmp_path, at=small, data=data) as running:
@@ -310,12 +312,17 @@ def test_health_is_503_while_the_data_set_cannot_be_read(tmp_path, small, harm):
         victim.rename(aside)
         if harm in ("manifest", "header"):
             victim.write_text('{"format_version": ', encoding="utf-8")
+        elif harm == "zone":
+            said = json.loads(aside.read_text(encoding="utf-8"))
+            victim.write_text(json.dumps(said | {"started_at": "2026-01-01T00:00:00"}), encoding="utf-8")
+        elif harm == "nested":
+            victim.write_text("[" * 100_000, encoding="utf-8")  # json has an error of another kind for that
         time.sleep(2.2)
         answer = running.ask("/health")
         assert answer.status == 503 and json.loads(answer.body) == ILL
         assert running.ask("/health", "HEAD").status == 503
         assert "edgeprof_data_readable 0.0" in running.ask("/metrics", headers=running.bearer).body
-        if harm in ("manifest", "header"):
+        if harm in ("manifest", "header", "zone", "nested"):
             victim.unlink()
         aside.rename(victim)
         time.sleep(2.2)
@@ -515,6 +522,14 @@ def test_lab_is_there_only_when_asked_for(tmp_path, small):
     assert no_token_in(running.said())
 
 
+def leave(page: Any, running: Any) -> None:
+    page.goto("about:blank")
+    until = time.monotonic() + 20
+    while "edgeprof_kernels 0.0" not in running.ask("/metrics", headers=running.bearer).body:
+        assert time.monotonic() < until, "a page that was left keeps its kernel"
+        time.sleep(0.2)
+
+
 def test_a_browser_logs_in_and_explores(tmp_path, small):
     """The page asks no other host for anything, and a control changes what is shown."""
     with serving(tmp_path, at=small, token=TOKEN) as running, browser() as started:
@@ -527,11 +542,7 @@ def test_a_browser_logs_in_and_explores(tmp_path, small):
         page.select_option(".jupyter-widgets select", "captures")
         page.wait_for_selector(f"text={len(edgeprof.open(REFERENCE).captures)} captures", timeout=20_000)
         assert TOKEN not in page.url
-        page.goto("about:blank")
-        until = time.monotonic() + 20
-        while "edgeprof_kernels 0.0" not in running.ask("/metrics", headers=running.bearer).body:
-            assert time.monotonic() < until, "a page that was left keeps its kernel"
-            time.sleep(0.2)
+        leave(page, running)
 
 
 def test_the_explorer_itself_comes_up(tmp_path):
@@ -541,3 +552,15 @@ def test_the_explorer_itself_comes_up(tmp_path):
         page.wait_for_selector(".jupyter-widgets select", timeout=120_000)
         assert TOKEN not in page.url
         assert "error occurred" not in page.inner_text("body")
+        leave(page, running)
+
+
+@pytest.mark.parametrize("way", ["the address", "the cookie of a browser that was restarted"])
+def test_who_is_logged_in_without_the_form_can_give_a_kernel_back(server, way):
+    entrance = server.ask(f"{EXPLORER}?token={TOKEN}") if way == "the address" else login(server, TOKEN)
+    known = [c for c in entrance.cookies().split("; ") if way == "the address" or c.startswith("username")]
+    page = server.ask(EXPLORER, headers={"Cookie": "; ".join(known)})
+    kernel = re.search(r'"?kernelId"?: ?"([0-9a-f-]{36})"', page.body)[1]
+    cookies = dict(c.split("=", 1) for c in (*known, *filter(None, page.cookies().split("; "))))
+    headers = {"Cookie": "; ".join(f"{k}={v}" for k, v in cookies.items()), "X-XSRFToken": cookies["_xsrf"]}
+    assert server.ask(f"/voila/api/shutdown/{kernel}", "POST", headers, "").status == 204

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import edgeprof
 from edgeprof.errors import StorageError, UsageError
 from edgeprof.explorer import View, figure
+from edgeprof.explorer.canvas import new_canvas
 from edgeprof.explorer.coloured import MOST_TOKENS, coloured_text
 from edgeprof.explorer.extremes import extremes
 from edgeprof.explorer.painter import Painter, front_points
@@ -144,6 +145,38 @@ def test_a_long_text_says_that_it_is_cut():
 def test_unknown_values_have_no_colour_and_no_number():
     page = coloured_text(rows(1).assign(ticks=pd.array([None], "Int64")), "ticks", {0: "a"}, (0.0, 1.0), "tick")
     assert "background" not in page and "position 0: –" in page
+
+
+# ---- the canvas ----
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "resize", "width": 9000, "height": 9000},
+        *(
+            {"type": f"set_{name}", name: ratio}
+            for name in ("device_pixel_ratio", "dpi_ratio")
+            for ratio in (64, 1e9, -3, float("inf"), float("nan"))
+        ),
+    ],
+)
+def test_no_message_of_a_page_makes_the_figure_huge(content):
+    canvas = new_canvas(lambda low, high: None)
+    full = canvas.get_width_height()
+    canvas._handle_message(canvas, content, [])
+    canvas.draw()
+    assert canvas.get_width_height() == full
+    height, width = np.asarray(canvas.buffer_rgba()).shape[:2]
+    assert full[0] / 2 <= width <= 4 * full[0] and full[1] / 2 <= height <= 4 * full[1]
+
+
+def test_a_fine_screen_gets_a_fine_picture():
+    canvas = new_canvas(lambda low, high: None)
+    width = canvas.get_width_height()[0]
+    canvas._handle_message(canvas, {"type": "set_device_pixel_ratio", "device_pixel_ratio": 2}, [])
+    canvas.draw()
+    assert np.asarray(canvas.buffer_rgba()).shape[1] == 2 * width
 
 
 # ---- the whole, headless ----
