@@ -35,7 +35,7 @@ class Watch:
     def __init__(self, capture: Path) -> None:
         self.capture, header = capture, load_capture(capture)
         self.ports = [PortFollower(capture, header, port) for port in range(len(header["ports"]))]
-        self.pid = header.get("pid")
+        self.process = header.get("process")
         self.marks, self.notes = 0, list[str]()
         self._start_ns: int = header["monotonic_start_ns"]
         self._events_read = 0
