@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import os
 import queue
 import re
 import secrets
@@ -33,6 +32,7 @@ from edgeprof.keepwire import kept_days
 from edgeprof.layout import CAPTURE_JSON, LOCK, write_json
 from edgeprof.line_conversation import LineConversation, LineDriver
 from edgeprof.open_files import raise_limit
+from edgeprof.own_process import this_process
 from edgeprof.reader import REQUEST
 from edgeprof.schema import FORMAT_VERSION
 from edgeprof.sealer_process import SealerProcess
@@ -191,7 +191,7 @@ def capture(
         )
     raise_limit()
     name = capture_id or new_capture_id()
-    extra = {"keep_wire": keep_wire, "pid": os.getpid()} | (header or {})
+    extra = {"keep_wire": keep_wire, "process": this_process()} | (header or {})
     folder = prepare(out, sources, jobs, host_label=host_label, capture_id=name, extra=extra)
     running = FileLock(folder / LOCK)
     running.acquire()

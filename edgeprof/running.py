@@ -1,8 +1,7 @@
 """A capture that goes on, as others see it: finding it, marking a moment in it, asking it to end.
 
-The capturing process holds ``capture.lock`` from its begin until it begins to end; so while somebody holds it, the
-``pid`` in ``capture.json`` is that process, and not another one of the same number. Marks are lines in the log of what
-the host noticed.
+The capturing process holds ``capture.lock`` from its begin until it begins to end; ``process`` in ``capture.json`` says
+which one that is (:mod:`edgeprof.own_process`). Marks are lines in the log of what the host noticed.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from edgeprof.errors import EdgeprofError, StorageError
+from edgeprof.errors import EdgeprofError, StorageError, UsageError
 from edgeprof.journal import append_event
 from edgeprof.layout import LOCK
+from edgeprof.own_process import why_not
 from edgeprof.seal import load_capture
 from edgeprof.transports import redact
 
@@ -29,22 +28,45 @@ LONGEST = 1000
 """Characters of a mark."""
 
 
-def is_running(capture: Path) -> bool:
-    """Tell whether a capture goes on: from its begin until it begins to end."""
-    path = capture / LOCK
-    if not path.exists():
+if sys.platform == "win32":
+    from filelock import FileLock, Timeout
+
+    def is_running(capture: Path) -> bool:
+        """Tell whether a capture goes on: from its begin until it begins to end."""
+        path = capture / LOCK
+        if not path.exists():
+            return False
+        lock = FileLock(path)
+        try:
+            with lock.acquire(timeout=0):
+                pass
+        except Timeout:
+            return True
+        except OSError as error:
+            return isinstance(error, PermissionError)
+        if not (capture / "journal").is_dir():  # it was closed meanwhile, and the file is ours
+            path.unlink(missing_ok=True)
         return False
-    lock = FileLock(path)
-    try:
-        with lock.acquire(timeout=0):
-            pass
-    except Timeout:
-        return True
-    except OSError:
+
+else:
+    import fcntl
+
+    def is_running(capture: Path) -> bool:
+        """Tell whether a capture goes on: from its begin until it begins to end. True where that cannot be known."""
+        try:
+            fd = os.open(capture / LOCK, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # another user's
+            return True
+        try:
+            # As FileLock locks, but shared: who asks at the same time does not take one another for the capture.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
         return False
-    if not (capture / "journal").is_dir():  # it was closed meanwhile, and the file is ours
-        path.unlink(missing_ok=True)
-    return False
 
 
 def find_running(out: Path, urls: Sequence[str] | None = None) -> Path | None:
@@ -86,10 +108,19 @@ def mark(capture: Path, text: str) -> None:
 
 
 def stop(capture: Path) -> bool:
-    """Ask a capture to end, as Ctrl-C does where it runs; tell whether there was one to ask."""
-    pid = load_capture(capture).get("pid")
-    if not isinstance(pid, int) or not is_running(capture):
+    """Ask a capture to end, as Ctrl-C does where it runs; tell whether there was one to ask.
+
+    Raises
+    ------
+    UsageError
+        It goes on, but not as ``edgeprof capture`` in reach of this process: a signal could end something else.
+    """
+    process = load_capture(capture).get("process")
+    if not is_running(capture):
         return False
+    if (reason := why_not(process)) is not None:
+        raise UsageError(f"{capture.name} {reason}, so it is not ended from here: end it where it was begun (Ctrl-C).")
+    assert isinstance(process, dict)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+        os.kill(process["pid"], signal.SIGTERM)
     return True

@@ -101,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeprof.errors import DeviceError, EdgeprofError, UsageError
     from edgeprof.keepwire import kept_days
     from edgeprof.mlperf import MlperfOutcome
+    from edgeprof.own_process import this_process
     from edgeprof.sources import evaluation, open_sources
     from edgeprof.sweep import load_prompts
     from edgeprof.transports import PortSettings
@@ -146,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
             result = capture(
                 sources, args.out, jobs, capture_id=name, host_label=args.label, seconds=args.seconds,
                 idle_seconds=args.idle, seal_every=args.seal_every, keep_wire=args.keep_wire,
-                on_progress=lines.show, protocol=protocol,
+                on_progress=lines.show, protocol=protocol, header={"process": this_process(ends_by_signal=True)},
             )  # fmt: skip
         except KeyboardInterrupt:
             # That is how listening ends.

@@ -10,6 +10,8 @@ import numpy.typing as npt
 __all__ = ["BINS", "BIN_SECONDS", "Bins"]
 
 BINS, BIN_SECONDS = 90, 1.0
+ABSURD = 1e100
+"""Values beyond are nothing that was measured; their sum, scaled and drawn, would be no number any more."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,9 +25,9 @@ class Bins:
         self._least, self._most = np.full(BINS, np.inf), np.full(BINS, -np.inf)
 
     def add(self, seconds: npt.ArrayLike, values: npt.ArrayLike) -> None:
-        """Add values and when each came, in seconds; what is not finite is left out."""
+        """Add values and when each came, in seconds; what is not finite, or absurd, is left out."""
         at, new = np.broadcast_arrays(np.asarray(seconds, np.float64), np.asarray(values, np.float64))
-        known = np.isfinite(at) & np.isfinite(new)
+        known = np.isfinite(at) & (np.abs(new) < ABSURD)
         numbers, new = np.floor(at[known] / BIN_SECONDS).astype(np.int64), new[known]
         if not len(new):
             return

@@ -23,9 +23,11 @@ from edgeprof.monitor.bins import Bins
 from edgeprof.tables import build
 from edgeprof.tokenizer import decode_piece
 
-__all__ = ["PortFollower", "Totals"]
+__all__ = ["COUNTED", "PortFollower", "Totals"]
 
 TEXT_CHARACTERS = 4000
+COUNTED = ("tokens", "runs", "logs")
+"""Tables whose rows are counted."""
 
 
 @dataclass(slots=True)
@@ -59,25 +61,22 @@ class PortFollower:
         self.name = str(header["ports"][port].get("name") or header["ports"][port]["url"])
         self.emulated = self.facts.get("emulator") is not None
         self._start_ns = header["monotonic_start_ns"]
-        self._vocab: dict[str, list[str]] = header.get("vocab", {})
+        self._pieces: list[str] = header.get("vocab", {}).get(self.facts.get("model_sha256"), [])
         self._tail, self._index = Tail(capture, port), IndexTail(capture, port)
         self.totals = Totals()
         self.tokens, self.itl, self.memory, self.current = Bins(), Bins(), Bins(), Bins()
         self.memory_of = "heap"
         self.text = ""
         self.clock, self.hz = "", 0.0
-        self._last_end: tuple[str, float] = ("", np.nan)
+        self._last_end = ("", np.nan, np.nan, np.nan)
         self._last_pass: tuple[str, str, int | None] = ("", "", None)
-        self.resume(PortState())
+        self.resume(PortState(), {})
 
-    def resume(self, state: PortState, rows: Mapping[str, int] | None = None) -> None:
-        """Go on behind what is sealed already, of which tables have so many rows."""
+    def resume(self, state: PortState, rows: Mapping[str, int]) -> None:
+        """Go on behind what is sealed already, of which tables have so many rows of this port."""
         self.state, self._pending = state, b""
         self._reads = np.empty((0, 2), np.int64)
-        if rows is not None:
-            self.totals.passes, self.totals.runs, self.totals.lines = (
-                rows.get(t, 0) for t in ("tokens", "runs", "logs")
-            )
+        self.totals.passes, self.totals.runs, self.totals.lines = (rows.get(t, 0) for t in COUNTED)
         self._count()
 
     def _count(self) -> None:
@@ -157,9 +156,15 @@ class PortFollower:
         runs = [str(run) for run in table["run_id"].to_pylist()]
         ends = _floats(table["ticks_start"]) + _floats(table["ticks"])
         same = np.array([a == b for a, b in zip(runs, [self._last_end[0], *runs[:-1]], strict=True)])
-        gaps = np.where(decode & same, np.diff(ends, prepend=self._last_end[1]), np.nan)
-        self._last_end = (runs[-1], float(ends[-1]))
-        self.itl.add(at, gaps / self.hz if self.hz else gaps)
+        _, end, position, batch = self._last_end
+        # As edgeprof.passes has it: a pass that is missing gives no latency, rather than a long one.
+        positions, batches = _floats(table["position"]), _floats(table["n_batch"])
+        step = np.diff(positions, prepend=position)
+        follows = same & ((step == 1) | (step == np.concatenate([[batch], batches[:-1]])))
+        gaps = np.where(decode & follows, np.diff(ends, prepend=end), np.nan)
+        self._last_end = (runs[-1], float(ends[-1]), float(positions[-1]), float(batches[-1]))
+        with np.errstate(over="ignore"):  # a board may say that it ticks 1e-300 times a second
+            self.itl.add(at, gaps / self.hz if self.hz else gaps)
         self._words(runs, phase, table["next_id"].to_pylist())
 
     def _words(self, runs: Sequence[str], phase: npt.NDArray[Any], ids: Sequence[int | None]) -> None:
@@ -185,10 +190,7 @@ class PortFollower:
     def _piece(self, token: int | None) -> str:
         if token is None:
             return "[?]"
-        for pieces in self._vocab.values():
-            if token < len(pieces):
-                return decode_piece(pieces[token])
-        return f"[{token}]"
+        return decode_piece(self._pieces[token]) if token < len(self._pieces) else f"[{token}]"
 
     def _say(self, text: str, *, line: bool = False) -> None:
         if line and self.text and not self.text.endswith("\n"):

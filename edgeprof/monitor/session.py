@@ -7,7 +7,6 @@ second. So a kernel that is busy, interrupted or killed loses nothing, and the s
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from edgeprof.errors import StorageError, UsageError
 from edgeprof.layout import CAPTURE_JSON
 from edgeprof.monitor.process import CaptureProcess, command_line, log_of, words_of
 from edgeprof.monitor.watch import Watch
+from edgeprof.own_process import lives
 from edgeprof.plots.style import look
 from edgeprof.running import find_running, is_running, mark, stop
 
@@ -147,7 +147,13 @@ class Live:
             self._follow()
 
     def stop(self) -> None:
-        """Ask the capture to end, as Ctrl-C does where it runs; it is closed in good order."""
+        """Ask the capture to end, as Ctrl-C does where it runs; it is closed in good order.
+
+        Raises
+        ------
+        UsageError
+            It is not a process of its own that can be reached from here.
+        """
         with self._lock:
             if self._process is not None and not self._process.over:
                 self._process.stop()
@@ -237,7 +243,7 @@ class Live:
         if not (capture / "journal").is_dir():
             return True
         self.state = "ending"
-        if process is None and self.watch is not None and _alive(self.watch.pid):
+        if process is None and self.watch is not None and lives(self.watch.process):
             return False
         now = time.monotonic()
         self._dead_since = self._dead_since or now
@@ -276,15 +282,3 @@ class Live:
     def __repr__(self) -> str:
         name = f" {self.capture.name}" if self.capture is not None else ""
         return f"<edgeprof live monitor:{name} {self.state}>"
-
-
-def _alive(pid: Any) -> bool:
-    if not isinstance(pid, int) or os.name != "posix":  # elsewhere the signal 0 is none
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

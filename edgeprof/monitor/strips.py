@@ -79,7 +79,7 @@ class StripFigure:
             ends = np.column_stack([at, least, at, most])[known].reshape(-1, 2, 2)
             band.set_segments([] if strip.rate else ends)
             top = float(most[known].max()) if known.any() else 0.0
-            top = top if 0 < top < np.inf else 1.0
+            top = top if 1e-300 < top < 1e300 else 1.0  # an axis must end at a number
             ax.set_ylim(0, 1.15 * top)
             ax.set_yticks([0.0, top], ["0", significant(top)])
         with io.BytesIO() as file:

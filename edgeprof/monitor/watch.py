@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from edgeprof.journal import events_path
-from edgeprof.monitor.follow import PortFollower
+from edgeprof.layout import segment_folder
+from edgeprof.monitor.follow import COUNTED, PortFollower
 from edgeprof.running import MARK
 from edgeprof.seal import load_capture, load_manifests, states_after
 
@@ -35,17 +40,19 @@ class Watch:
     def __init__(self, capture: Path) -> None:
         self.capture, header = capture, load_capture(capture)
         self.ports = [PortFollower(capture, header, port) for port in range(len(header["ports"]))]
-        self.pid = header.get("pid")
+        self.process = header.get("process")
         self.marks, self.notes = 0, list[str]()
         self._start_ns: int = header["monotonic_start_ns"]
         self._events_read = 0
         self._breaks: dict[int, list[int]] = {}
-        for port in range(len(self.ports)):
-            self._resume(port)
+        self._resume(range(len(self.ports)))
 
-    def _resume(self, port: int) -> None:
+    def _resume(self, ports: Iterable[int]) -> None:
         """Go on behind the last sealed segment."""
-        self.ports[port].resume(states_after(load_manifests(self.capture), len(self.ports))[port])
+        manifests, n_ports = load_manifests(self.capture), len(self.ports)
+        states, rows = states_after(manifests, n_ports), _sealed_rows(self.capture, manifests, n_ports)
+        for port in ports:
+            self.ports[port].resume(states[port], rows[port])
 
     @property
     def now(self) -> float:
@@ -60,7 +67,7 @@ class Watch:
             while taken < LOOK_BYTES:
                 came = port.look(self._breaks.get(number, ()))
                 if came is None:
-                    self._resume(number)
+                    self._resume([number])
                     came = 1
                 if not came:
                     break
@@ -94,3 +101,30 @@ class Watch:
         """Let go of all files."""
         for port in self.ports:
             port.close()
+
+
+def _sealed_rows(capture: Path, manifests: Iterable[Mapping[str, Any]], n_ports: int) -> list[Counter[str]]:
+    """Return how many rows of each counted table are sealed, port by port."""
+    rows = [Counter[str]() for _ in range(n_ports)]
+    for manifest in manifests:
+        folder = capture / segment_folder(manifest["segment"], manifest.get("generation", 0))
+        for entry in manifest["files"]:
+            table = entry["table"]
+            if table in COUNTED and n_ports == 1:
+                rows[0][table] += entry["rows"]
+            elif table in COUNTED:  # a file has the rows of all ports
+                for port, count in _by_port(folder / entry["path"]).items():
+                    rows[port][table] += count
+    return rows
+
+
+def _by_port(path: Path) -> dict[int, int]:
+    """Count a file's rows by their port, which the table `tokens` has only in the run's name."""
+    file = pq.ParquetFile(path)
+    column = "port" if "port" in file.schema_arrow.names else "run_id"
+    counts: Counter[int] = Counter()
+    found: Any = file.read([column])[column].value_counts()
+    for said in found.to_pylist():
+        value = said["values"]
+        counts[value if column == "port" else int(value.rpartition("/")[2].partition("-")[0])] += said["counts"]
+    return counts

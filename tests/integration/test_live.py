@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from capturing import wait_for
+from capturing import running, wait_for
 
 import edgeprof
+from edgeprof.capture import Source
 from edgeprof.errors import DeviceError, StorageError, UsageError
 from edgeprof.monitor import session
 from edgeprof.redecode import redecode
@@ -129,6 +130,19 @@ def test_the_same_call_finds_the_capture_that_goes_on(tmp_path, board):
     with pytest.raises(UsageError, match="No capture goes on"):
         edgeprof.live(tmp_path)
     assert edgeprof.live(live.capture).wait(10)  # one that is closed
+
+
+def test_what_another_program_captures_is_watched_and_not_ended(tmp_path, board):
+    fake = board("--stream", "1", "--wait")
+    seconds = 4.0
+    with running([Source(fake.url, fake.url)], tmp_path, seconds=seconds) as result:
+        live = edgeprof.live(tmp_path)
+        wait_for(lambda: live.state == "running", "the watched capture")
+        with pytest.raises(UsageError, match="part of another program"):
+            live.stop()  # the signal would be this process's end
+        fake.go()
+        assert live.wait(30)
+    assert "error" not in result and len(live.dataset.tokens) == RUN_TOKENS
 
 
 def test_what_is_sealed_meanwhile_is_not_missed_by_one_that_comes_late(tmp_path, board):
