@@ -70,4 +70,5 @@ def new_canvas(brushed: Callable[[float, float], Any]) -> PlainCanvas:
     canvas.syncing_data_url = False
     canvas.header_visible = canvas.footer_visible = canvas.resizable = canvas.toolbar_visible = False
     canvas.layout.width, canvas.layout.height = (f"{round(inches * DPI)}px" for inches in INCHES)
+    canvas.layout.flex = "0 0 auto"
     return canvas

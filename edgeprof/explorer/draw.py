@@ -106,8 +106,12 @@ def distribution(ax: Axes, lines: Sequence[Line], palette: Palette, scale: Scale
             name, (share, at), xycoords=("data", "axes fraction"), xytext=(-3, 4), textcoords="offset points",
             ha="right", fontsize=8.5, color=look.muted,
         )  # fmt: skip
+    dashes = style.dashes(palette)
     for line in lines:
-        ax.plot(100 * LEVELS, line.tokens.quantiles / line.divisor, color=palette[line.group][0], linewidth=1.4)
+        ax.plot(
+            100 * LEVELS, line.tokens.quantiles / line.divisor, color=palette[line.group][0], linewidth=1.4,
+            linestyle=dashes[line.group],
+        )  # fmt: skip
     ax.set_xlim(0, 100)
     ax.tick_params(labelleft=False)
     ax.set_xlabel("tokens at or below [%]")

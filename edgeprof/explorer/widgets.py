@@ -39,7 +39,9 @@ __all__ = ["Explorer", "explore", "from_front_end"]
 _UNITS = {"ticks": "tick", "nll": "nat"}
 _NO_RUN = ("none", "")
 _MANY = "Ctrl or ⌘ and click chooses several; none chosen: all"
-_WIDTH = "1100px"
+_ROW = {"flex_flow": "row wrap", "align_items": "center"}
+_SCROLLS = {"overflow": "auto hidden", "width": "100%"}
+"""The figure keeps its size: where there is less room, it is scrolled."""
 MOST_RUNS = 300
 """So many runs are offered to be pinned: a list of ten thousands is of no use, and takes seconds to be sent."""
 _STYLE = "<style>.edgeprof-explorer td, .edgeprof-explorer th { padding: 1px 10px 1px 0; }</style>"
@@ -84,7 +86,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
         self.figure = self.canvas.figure
         self._painter = Painter(self._source, self.figure)
         self.view = view
-        super().__init__(self._arranged(), layout=w.Layout(width=_WIDTH))
+        super().__init__(self._arranged(), layout=w.Layout(width="100%", max_width="1160px"))
         self.add_class("edgeprof-explorer")
         self._show(view)
         for name, control in self._by_name.items():
@@ -147,16 +149,20 @@ class Explorer(w.VBox):  # type: ignore[misc]
             return w.VBox([w.HTML(f"<b>{title}</b>"), control])
 
         choices = [
-            under("boards", self.boards), under("quantizations", self.quants), under("prompts", self.prompts),
+            under("boards <small>(Ctrl: several; none: all)</small>", self.boards),
+            under("quantizations", self.quants), under("prompts", self.prompts),
             w.VBox([w.HTML("<b>tokens</b>"), self.phase, self.value, self.look], layout=w.Layout(margin="0 0 0 12px")),
         ]  # fmt: skip
-        pins = w.HBox([self.run_a, self.run_b, self.reload])
-        below = w.HBox([self.detail, self.x, self.y])
-        brush = w.HBox([self.positions, self.whole])
-        exports = w.HBox([self.save, self.cell, self.report])
+
+        def row(controls: list[Any]) -> w.HBox:
+            return w.HBox(controls, layout=w.Layout(**_ROW))
+
+        pins, below = row([self.run_a, self.run_b, self.reload]), row([self.detail, self.x, self.y])
+        brush, exports = row([self.positions, self.whole]), row([self.save, self.cell, self.report])
+        figure = w.Box([self.canvas], layout=w.Layout(**_SCROLLS))
         return [
-            w.HTML(_STYLE), w.HBox(choices), pins, below, self.message, self.canvas, brush, self.statistics,
-            self.texts, exports, self.exported,
+            w.HTML(_STYLE), w.HBox(choices, layout=w.Layout(flex_flow="row wrap")), pins, below, self.message, figure,
+            brush, self.statistics, self.texts, exports, self.exported,
         ]  # fmt: skip
 
     # ---- from controls to a view, and back ----
@@ -405,6 +411,8 @@ class Explorer(w.VBox):  # type: ignore[misc]
                 '<div role="alert" style="color:#fff;background:#b00020;padding:4px 10px;border-radius:3px">'
                 f"{html_text(f'{name}{error}', 1000)}</div>"
             )
+            with contextlib.suppress(Exception):
+                self._set_controls()  # to what is seen, not to what was refused
             if not from_front_end():
                 raise
 

@@ -37,11 +37,12 @@ def plot_cost_by_position(
     """
     ax = style.axes(ax)
     palette = palette or style.colours(data["group"])
+    dashes = style.dashes(palette)
     ends = {}
     for name, part in data.groupby("group", sort=False):
         line = part.groupby("position")["ticks"].mean() / 1e6
         colour, _ = palette[str(name)]
-        ax.plot(line.index.to_numpy(), line.to_numpy(), color=colour, linewidth=1.6)
+        ax.plot(line.index.to_numpy(), line.to_numpy(), color=colour, linewidth=1.6, linestyle=dashes[str(name)])
         ends[str(name)] = (float(line.index[-1]), float(line.iloc[-1]))
     ax.set_ylim(0, style.HEADROOM * ax.get_ylim()[1])
     ax.set_xlabel("position in the context [token]")

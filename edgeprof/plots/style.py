@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.typing import ColorType
 
 __all__ = [
-    "LOOKS", "Look", "axes", "colours", "contrast", "few_ticks", "ink", "look", "on", "set_height", "settle",
+    "LOOKS", "Look", "axes", "colours", "contrast", "dashes", "few_ticks", "ink", "look", "on", "set_height", "settle",
     "tick_unit", "title", "use",
 ]  # fmt: skip
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 SIZE, DPI = (7.2, 4.2), 120
 HEADROOM = 1.06  # of an axis that begins at 0: data far from it have hardly any margin
 _GROUNDS = ("figure.facecolor", "axes.facecolor")
@@ -182,6 +183,16 @@ def colours(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     for i, name in enumerate(dict.fromkeys(names)):  # another marker each time that the colours begin anew
         pairs[str(name)] = (palette[i % len(palette)], MARKERS[(i + i // len(palette)) % len(MARKERS)])
     return pairs
+
+
+def dashes(palette: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """Return a line style for each name: another one each time that a colour comes again."""
+    seen: list[str] = []
+    found = {}
+    for name, (colour, _) in palette.items():
+        found[name] = DASHES[seen.count(colour) % len(DASHES)]
+        seen.append(colour)
+    return found
 
 
 def ink(colour: str) -> str:
