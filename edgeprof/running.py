@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgeprof.errors import EdgeprofError, StorageError, UsageError
@@ -21,7 +21,7 @@ from edgeprof.own_process import why_not
 from edgeprof.seal import load_capture
 from edgeprof.transports import redact
 
-__all__ = ["MARK", "find_running", "is_running", "mark", "stop"]
+__all__ = ["MARK", "find_all_running", "find_running", "is_running", "mark", "stop"]
 
 MARK = "mark"
 LONGEST = 1000
@@ -71,6 +71,11 @@ else:
 
 def find_running(out: Path, urls: Sequence[str] | None = None) -> Path | None:
     """Return the newest capture in a data set that goes on, of these ports if they are named; None if there is none."""
+    return next(find_all_running(out, urls), None)
+
+
+def find_all_running(out: Path, urls: Sequence[str] | None = None) -> Iterator[Path]:
+    """Yield the captures of :func:`find_running`, the newest first."""
     for lock in sorted(out.glob(f"capture=*/{LOCK}"), reverse=True):
         capture = lock.parent
         if not is_running(capture):
@@ -78,8 +83,7 @@ def find_running(out: Path, urls: Sequence[str] | None = None) -> Path | None:
         with contextlib.suppress(EdgeprofError):
             names = [port.get("name") for port in load_capture(capture)["ports"]]
             if urls is None or names == [redact(url) for url in urls]:
-                return capture
-    return None
+                yield capture
 
 
 def mark(capture: Path, text: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -23,11 +24,21 @@ def machine(*packages: str) -> dict[str, Any]:
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {release(platform.release())}",
         "python": platform.python_version(),
         "edgeprof": edgeprof.__version__,
         "packages": {name: version(name) for name in packages},
     }
+
+
+def release(kernel: str) -> str:
+    """Return a kernel's release without what names its build.
+
+    >>> release("6.18.44-x-v1")
+    '6.18'
+    """
+    found = re.match(r"\d+(\.\d+)?", kernel)
+    return found.group() if found else ""
 
 
 def record(path: Path, result: dict[str, Any], *packages: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from edgeprof.monitor.session import Live, live
+from edgeprof.monitor.finding import live
+from edgeprof.monitor.session import Live
 
 __all__ = ["Live", "live"]

@@ -1,4 +1,4 @@
-"""``edgeprof.live(url)``: start, watch, mark and stop a capture from a notebook, and open it when it is done.
+"""A monitor: start, watch, mark and stop a capture from a notebook, and open it when it is done.
 
 The capture is a process of its own, and its state is on disk; here is only what looks at it, in a thread, four times a
 second. So a kernel that is busy, interrupted or killed loses nothing, and the same call finds the capture again.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,87 +17,30 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgeprof.errors import StorageError, UsageError
 from edgeprof.layout import CAPTURE_JSON
-from edgeprof.monitor.process import CaptureProcess, command_line, log_of, words_of
+from edgeprof.monitor.process import CaptureProcess, log_of, words_of
 from edgeprof.monitor.watch import Watch
 from edgeprof.own_process import lives
 from edgeprof.plots.style import look
-from edgeprof.running import find_running, is_running, mark, stop
+from edgeprof.running import is_running, mark, stop
 
 if TYPE_CHECKING:
     from edgeprof.monitor.view import View
+    from edgeprof.plots.style import Look
     from edgeprof.store import Dataset
 
-__all__ = ["Live", "live"]
+__all__ = ["Live", "monitors"]
 
 State = Literal["ready", "starting", "running", "ending", "finished", "failed"]
 LOOK_SECONDS, LOOK_SHARE = 0.25, 0.2
 """A look each so often, and less often where looking takes more than this share of the time."""
 CLOSE_SECONDS = 60.0
 """So long reader and sealer have for closing a capture whose process died."""
-
-
-def live(
-    url: str | Path | Sequence[str],
-    *,
-    out: str | Path = "data",
-    prompt: str | Sequence[str] | None = None,
-    model: str | Path | None = None,
-    start: bool = False,
-    **options: Any,
-) -> Live:
-    """Watch a board while it runs: tokens a second, ITL, memory, power, and its text as it comes.
-
-    Begins nothing until its start button is pressed (or ``start=True``). Where a capture of the same ports goes on in
-    ``out``, as after the kernel was restarted, that one is watched.
-
-    Parameters
-    ----------
-    url
-        What ``edgeprof capture`` takes: a board's name, a serial port, any URL, or several of them. Or the folder of a
-        capture that goes on, or of a data set in which one does.
-    out
-        The data set's folder.
-    prompt
-        What the board is to continue; one or several. Without it nothing is sent.
-    model
-        The GGUF that an emulated board runs.
-    start
-        Begin at once.
-    options
-        All other options of ``edgeprof capture``, with underscores: ``tokens=100``, ``baud=921600``, ``reset=True``.
-
-    Raises
-    ------
-    UsageError
-        There is no such option; or the folder holds no capture that goes on.
-    StorageError
-        ``out`` cannot be written (with ``start=True``).
-
-    Examples
-    --------
-    >>> edgeprof.live("/dev/ttyUSB0", baud=921600, out="data")        # doctest: +SKIP
-    """
-    from edgeprof import boards
-
-    urls = [str(url)] if isinstance(url, (str, Path)) else list(url)
-    folder = Path(urls[0])
-    if len(urls) == 1 and urls[0] not in boards.names() and folder.is_dir():
-        capture = folder if (folder / CAPTURE_JSON).exists() else find_running(folder)
-        if capture is None:
-            raise UsageError(
-                f"No capture goes on in {folder}. Name the port to begin one: edgeprof.live('/dev/ttyUSB0', "
-                f"out={str(folder)!r}); `edgeprof.open({str(folder)!r})` opens what is there."
-            )
-        return Live(capture.parent, None, capture)
-    words = command_line(urls, {"prompt": prompt, "model": model} | options)
-    session = Live(Path(out), words, find_running(Path(out), urls))
-    if start and session.state == "ready":
-        session.start()
-    return session
+monitors: weakref.WeakValueDictionary[Path, Live] = weakref.WeakValueDictionary()
+"""The monitor of each capture that is watched: the same call shows it once more, and does not look twice."""
 
 
 class Live:
-    """A capture that is watched; made by :func:`live`. Shows itself in a notebook.
+    """A capture that is watched; made by :func:`edgeprof.live`. Shows itself in a notebook.
 
     Attributes
     ----------
@@ -110,6 +54,8 @@ class Live:
         What came so far, port by port.
     said
         What the capture's process said at its end, if it was begun by a monitor.
+    differs
+        In what the capture that was found is another one than was asked for; empty if in nothing.
     """
 
     def __init__(self, out: Path, words: Sequence[str] | None, capture: Path | None) -> None:
@@ -117,12 +63,11 @@ class Live:
         self.state: State = "ready"
         self.error: Exception | None = None
         self.watch: Watch | None = None
-        self.said = ""
+        self.said = self.differs = ""
         self._words = words
         self._process: CaptureProcess | None = None
         self._look, self._lock, self._over = look(), threading.RLock(), threading.Event()
         self._dead_since: float | None = None
-        self._thread: threading.Thread | None = None
         if capture is not None:
             self._follow()
 
@@ -143,7 +88,7 @@ class Live:
             if self.state in ("starting", "running", "ending"):
                 raise UsageError(f"The capture is {self.state}; stop() ends it, and then another one can begin.")
             self._process = CaptureProcess(self.out, self._words)
-            self.capture = self._process.capture
+            self.capture, self.differs = self._process.capture, ""
             self._follow()
 
     def stop(self) -> None:
@@ -195,25 +140,29 @@ class Live:
 
     # -- looking ------------------------------------------------------------------------------------------
     def _follow(self) -> None:
+        assert self.capture is not None
         self.state, self.error, self.watch, self.said, self._dead_since = "starting", None, None, "", None
-        self._over.clear()
-        self._thread = threading.Thread(target=self._loop, name="edgeprof.live", daemon=True)
-        self._thread.start()
+        self._over = threading.Event()  # its loop's own: one that is about to end sees no new one's
+        monitors[self.capture] = self
+        threading.Thread(target=_loop, args=(weakref.ref(self), self._over), name="edgeprof.live", daemon=True).start()
 
-    def _loop(self) -> None:
-        while not self._over.is_set():
-            began = time.thread_time()
-            changed = False
+    def _look_once(self, over: threading.Event) -> float:
+        """Look, show what there is, and return after how many seconds to look again."""
+        began = time.thread_time()
+        changed = False
+        try:
+            with self._lock:
+                changed = self._step()
+        except Exception as error:
+            # A fault here ends the looking; the capture goes on, and data are never in danger.
+            self.error, self.state = error, "failed"
+            over.set()
+        if "view" in vars(self):
             try:
-                with self._lock:
-                    changed = self._step()
-            except Exception as error:
-                # A fault here ends the looking; the capture goes on, and data are never in danger.
-                self.error, self.state = error, "failed"
-                self._over.set()
-            if "view" in vars(self):
                 self.view.render(changed=changed)
-            self._over.wait(max(LOOK_SECONDS, (time.thread_time() - began) / LOOK_SHARE))
+            except Exception as error:  # what cannot be drawn is said, and the looking goes on
+                self.view.say(error)
+        return max(LOOK_SECONDS, (time.thread_time() - began) / LOOK_SHARE)
 
     def _step(self) -> bool:
         capture = self.capture
@@ -222,6 +171,7 @@ class Live:
         if self.watch is None and (capture / CAPTURE_JSON).exists():
             with contextlib.suppress(StorageError, OSError):  # a capture of nothing is removed again
                 self.watch = Watch(capture)
+                weakref.finalize(self, self.watch.close).atexit = False
         changed = self.watch.look() if self.watch is not None else False
         if over:
             while self.watch is not None and self.watch.look():
@@ -276,9 +226,25 @@ class Live:
 
         return View(self, self._look)
 
+    def look_as(self, look: Look) -> None:
+        """Draw in these colours from now on."""
+        self._look = look
+        if "view" in vars(self):
+            self.view.look_as(look)
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self.view.box._repr_mimebundle_(**kwargs)
 
     def __repr__(self) -> str:
         name = f" {self.capture.name}" if self.capture is not None else ""
         return f"<edgeprof live monitor:{name} {self.state}>"
+
+
+def _loop(session: weakref.ref[Live], over: threading.Event) -> None:
+    """Look until the capture is over, or nobody has the monitor any more."""
+    while not over.is_set():
+        if (live := session()) is None:
+            return
+        pause = live._look_once(over)
+        del live
+        over.wait(pause)

@@ -13,6 +13,7 @@ import pandas as pd
 from edgeprof import units
 from edgeprof.display import html_table, html_text, terminal_text
 from edgeprof.errors import EdgeprofError
+from edgeprof.explorer.widgets import from_front_end
 from edgeprof.layout import CAPTURE_JSON
 from edgeprof.monitor.follow import PortFollower
 from edgeprof.monitor.strips import Strip, StripFigure
@@ -40,6 +41,18 @@ _STATES = {
     "finished": "Finished.",
     "failed": "Failed.",
 }
+
+
+class _Button(widgets.Button):  # type: ignore[misc]
+    """A button: what its action raises, a program's click raises, too; ipywidgets' handlers keep it to themselves."""
+
+    def __init__(self, pressed: Callable[[], None], **traits: Any) -> None:
+        super().__init__(**traits)
+        self._pressed = pressed
+
+    def click(self) -> None:
+        """Do what the button is for; a front end's click comes here, too."""
+        self._pressed()
 
 
 class View:
@@ -74,19 +87,17 @@ class View:
         self.render(changed=True)
 
     def _button(self, text: str, style: str, act: Callable[[], None]) -> Any:
-        button = widgets.Button(description=text, button_style=style)
-
-        def pressed(_: Any) -> None:
-            # What is raised in here no one would see.
+        def pressed() -> None:
             try:
                 self.message.value = ""
                 act()
-            except (EdgeprofError, OSError) as error:
-                self.message.value = _error(error)
-            self.render(changed=True)
+                self.render(changed=True)
+            except Exception as error:
+                self.say(error)
+                if not from_front_end():  # for which what is raised no one would see
+                    raise
 
-        button.on_click(pressed)
-        return button
+        return _Button(pressed, description=text, button_style=style)
 
     def _mark(self) -> None:
         self._session.mark(self.note.value)
@@ -107,6 +118,17 @@ class View:
             f"<p>The runs of this capture{more}.</p></div>"
         )
 
+    def say(self, error: Exception) -> None:
+        """Show what went wrong."""
+        self.message.value = _error(error)
+
+    def look_as(self, look: Look) -> None:
+        """Draw in these colours from now on."""
+        with self._drawing:
+            if look != self._look:
+                self._look, self._figure, self._drawn = look, None, 0.0
+        self.render(changed=True)
+
     # -- drawing -------------------------------------------------------------------------------------------
     def render(self, *, changed: bool) -> None:
         """Show how the session stands; ``changed`` says that something came since the last time."""
@@ -126,9 +148,10 @@ class View:
         self.open.disabled = not (over and session.capture and (session.capture / CAPTURE_JSON).exists())
         name = f" <code>{html_text(session.capture.name, 160)}</code>" if session.capture else ""
         said = f" {html_text(session.said, 500)}" if session.said and session.error is None else ""
-        self.state.value = f"<b>{_STATES[session.state]}</b>{name}{said}"
+        other = f"<p>It was begun with {html_text(session.differs, 500)}.</p>" if session.differs else ""
+        self.state.value = f"<b>{_STATES[session.state]}</b>{name}{said}{other}"
         if session.error is not None:
-            self.message.value = _error(session.error)
+            self.say(session.error)
 
     def _figures(self, now: float, *, at_once: bool) -> None:
         watch = self._session.watch
@@ -157,7 +180,8 @@ class View:
 
 
 def _error(error: Exception) -> str:
-    return f'<p style="color:#C00000;background:#FFFFFF;padding:4px 8px"><b>{html_text(error, 2000)}</b></p>'
+    text = f"{'' if isinstance(error, EdgeprofError) else f'{type(error).__name__}: '}{error}"
+    return f'<p style="color:#C00000;background:#FFFFFF;padding:4px 8px"><b>{html_text(text, 2000)}</b></p>'
 
 
 def _text(text: str) -> str:

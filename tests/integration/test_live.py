@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from capturing import running, wait_for
 
 import edgeprof
+from edgeprof import plots
 from edgeprof.capture import Source
 from edgeprof.errors import DeviceError, StorageError, UsageError
 from edgeprof.monitor import session
@@ -151,11 +154,12 @@ def test_what_is_sealed_meanwhile_is_not_missed_by_one_that_comes_late(tmp_path,
         wait_for(lambda: is_open(live), "the port")
         fake.go()
         wait_for(lambda: len(list(live.capture.glob("segment=*/manifest.json"))) > 2, "segments")
-        late = edgeprof.live(tmp_path)
+        late = edgeprof.Live(tmp_path, None, live.capture)  # as in another kernel
         wait_for(lambda: late.watch and late.watch.ports[0].totals.frames > 60, "frames")
         live.stop()
         assert live.wait(30) and late.wait(30)
     one, other = (w.watch.ports[0].totals for w in (live, late))
+    assert one == other
     assert (one.frames, one.bytes, one.frames_lost, one.passes) == (
         other.frames,
         other.bytes,
@@ -163,6 +167,96 @@ def test_what_is_sealed_meanwhile_is_not_missed_by_one_that_comes_late(tmp_path,
         len(live.dataset.tokens),
     )
     assert one.bytes == live.dataset.captures["bytes_read"].iloc[0]
+
+
+def loops() -> int:
+    return sum(thread.name == "edgeprof.live" for thread in threading.enumerate())
+
+
+def test_a_cell_that_is_run_again_looks_no_more_often(tmp_path, board):
+    gc.collect()
+    wait_for(lambda: loops() == 0, "the end of what others left")
+    fake = board("--stream", "1", "--wait")
+    with ended(edgeprof.live(fake.url, out=tmp_path, start=True)) as live:
+        assert all(edgeprof.live(fake.url, out=tmp_path, start=True) is live for _ in range(3))  # while it starts
+        wait_for(lambda: is_open(live), "the port")
+        monitors = [edgeprof.live(fake.url, out=tmp_path) for _ in range(5)]
+        with plots.use("dark"):
+            monitors.append(edgeprof.live(tmp_path))
+            dark = bytes(live.view.image.value)
+        assert all(one is live for one in monitors) and loops() == 1
+        edgeprof.live(tmp_path)
+        assert bytes(live.view.image.value) != dark
+        live.stop()
+        assert live.wait(30)
+        live.start()  # at once
+        wait_for(lambda: is_open(live) and live.state == "running", "the second capture")
+        time.sleep(2 * session.LOOK_SECONDS)
+        assert loops() == 1 and len(list(tmp_path.glob("capture=*"))) == 2
+
+    other = edgeprof.Live(tmp_path, None, live.capture)
+    assert other.wait(10)
+    fake = board("--stream", "1", "--wait")
+    with ended(edgeprof.live(fake.url, out=tmp_path, start=True)) as live:
+        wait_for(lambda: is_open(live), "the port")
+        second = [edgeprof.Live(tmp_path, None, live.capture)]
+        wait_for(lambda: second[0].watch is not None and loops() == 2, "a second one")
+        second.clear()
+        gc.collect()
+        wait_for(lambda: loops() == 1, "the end of a monitor that nobody has")
+
+
+def test_what_cannot_be_drawn_is_said_and_the_end_is_seen(tmp_path, board):
+    fake = board("--stream", "1", "--wait")
+    with ended(edgeprof.live(fake.url, out=tmp_path, start=True)) as live:
+        wait_for(lambda: is_open(live), "the port")
+        live.view  # noqa: B018 - as if it were displayed
+        live.watch.ports[0].current = None  # no figure is made of that
+        fake.go()
+        wait_for(lambda: "AttributeError" in live.view.message.value, "the error in the view")
+        wait_for(lambda: passes(live) == RUN_TOKENS, "tokens")
+        live.stop()
+        assert live.wait(30)
+    live.capture = 7  # no path
+    with pytest.raises(AttributeError):
+        live.view.open.click()
+    assert "AttributeError: " in live.view.message.value
+
+
+def test_the_notebook_goes_elsewhere(tmp_path, board, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fake = board("--stream", "1", "--wait")
+    with ended(edgeprof.live(fake.url, out="data", start=True)) as live:
+        wait_for(lambda: is_open(live), "the port")
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        fake.go()
+        wait_for(lambda: passes(live) == RUN_TOKENS, "tokens")
+        assert live.state == "running"
+        live.stop()
+        assert live.wait(30) and len(live.dataset.tokens) == RUN_TOKENS
+
+
+def test_a_capture_of_something_else_is_not_taken_for_it(tmp_path, board):
+    asked = {"out": tmp_path, "model": MODEL, "tokens": 200}
+    with ended(edgeprof.live("wasm", prompt=["Once"] * 200, start=True, **asked)) as live:
+        wait_for(lambda: live.state == "running", "the capture")
+        assert edgeprof.live("wasm", prompt=["Once"] * 200, **asked) is live and live.differs == ""
+        assert edgeprof.live("wasm", **asked) is live  # names no prompt
+        other = edgeprof.live("wasm", prompt="Twice", **asked)
+        assert (other.state, other.capture, other.differs) == ("ready", None, "")
+        larger = asked | {"model": MODEL.with_name("fable-1.2m-F16.gguf")}
+        assert edgeprof.live("wasm", prompt=["Once"] * 200, **larger).state == "ready"
+
+    fake = board("--stream", "1", "--wait")
+    with ended(edgeprof.live(fake.url, out=tmp_path, start=True)) as live:
+        wait_for(lambda: is_open(live), "the port")
+        again = edgeprof.live(fake.url, out=tmp_path, prompt="Once", model=MODEL)  # a port has one capture
+        assert again is live
+        again.view.render(changed=False)
+        assert "begun with other prompts (0, none; not 1, 'Once') and another model" in again.view.state.value.replace(
+            "&#x27;", "'"
+        )
 
 
 def test_several_ports_have_a_row_each_and_one_is_chosen(tmp_path, board):
@@ -211,7 +305,8 @@ def test_a_folder_that_may_not_be_written(tmp_path):
 def test_out_is_a_file(tmp_path):
     (tmp_path / "data").write_text("x")
     live = edgeprof.live("/dev/ttyUSB0", out=tmp_path / "data")
-    live.view.start.click()
+    with pytest.raises(StorageError):  # no front end asked
+        live.view.start.click()
     assert "cannot be written" in live.view.message.value
     with pytest.raises(StorageError):
         live.start()
