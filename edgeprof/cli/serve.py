@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="edgeprof-serve-", ignore_cleanup_errors=True) as name:
         temporary = Path(name)
         place.own_folders(temporary)
+        if not args.lab:
+            os.environ[place.SERVED] = "1"
         # Jupyter reads the environment when it is imported.
         from edgeprof.server.app import configuration, serve
 

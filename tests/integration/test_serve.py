@@ -552,6 +552,11 @@ def test_the_explorer_itself_comes_up(tmp_path):
         page.wait_for_selector(".jupyter-widgets select", timeout=120_000)
         assert TOKEN not in page.url
         assert "error occurred" not in page.inner_text("body")
+        # What would write files on the server is not offered to who cannot reach them.
+        page.get_by_role("button", name="code cell").click()
+        page.get_by_text("figure(ds, view)").wait_for()
+        for name in ("save figure", "report parameters"):
+            assert page.get_by_role("button", name=name).count() == 0
         leave(page, running)
 
 
