@@ -35,7 +35,8 @@ NOT_THERE = "/api/kernels/00000000-0000-4000-8000-000000000000"
 PATHS = [
     "/", "/login", "/logout", "/metrics", "/health/", "/healthz", EXPLORER, "/voila", "/voila/tree", "/voila/tree/x",
     "/voila/render/00_quickstart.ipynb", "/voila/files/x.png", "/voila/api/contents", "/voila/static/voila.js",
-    "/voila/templates/lab/static/voila.js", "/voila/labextensions/jupyter-matplotlib/package.json",
+    "/voila/templates/lab/static/voila.js", "/voila/templates/a", "/voila/templates/static/x",
+    "/voila/labextensions/jupyter-matplotlib/package.json",
     "/voila/api/themes/@jupyterlab/theme-light-extension/index.css",
     "/voila/api/shutdown/00000000-0000-4000-8000-000000000000",
     "/api", "/api/", "/api/status", "/api/me", "/api/spec.yaml", "/api/kernels", NOT_THERE, f"{NOT_THERE}/channels",
@@ -78,7 +79,7 @@ def test_health_says_ok_to_anybody_and_nothing_else(server):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_everything_else_asks_for_the_token(server, path):
-    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "CONNECT"):
         for headers in ({}, {"Authorization": "Bearer wrong-token-wrong-token"}, {"Authorization": "token "}):
             answer = server.ask(path, method, headers)
             assert answer.status in (401, 403), (method, path, headers, answer.status)
@@ -91,7 +92,8 @@ def test_everything_else_asks_for_the_token(server, path):
     [
         p
         for p in PATHS
-        if p not in OPEN and not p.startswith(("/voila/static", "/voila/templates", "/voila/lab", "/voila/api/themes"))
+        if p not in OPEN
+        and not p.startswith(("/voila/static", "/voila/templates/lab/", "/voila/lab", "/voila/api/themes"))
     ],
 )
 def test_with_the_token_there_is_the_explorer_and_little_else(server, path):
@@ -99,6 +101,11 @@ def test_with_the_token_there_is_the_explorer_and_little_else(server, path):
         if path.startswith("/voila/api/shutdown") and method == "POST":
             continue
         assert server.ask(path, method, server.bearer).status == 404, (method, path)
+
+
+def test_a_method_that_nobody_knows_is_refused_with_the_token_too(server):
+    for path in (EXPLORER, "/", "/health", "/nothing"):
+        assert server.ask(path, "PROPFIND", server.bearer).status == 403, path
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
