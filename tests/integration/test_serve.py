@@ -345,6 +345,30 @@ def test_it_ends_at_once_when_nobody_is_there(tmp_path, small, number):
     assert "ended" in running.said() and "Traceback" not in running.said()
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_a_signal_before_it_serves_is_an_end_like_any_other(tmp_path, small, seconds):
+    temporary, output = tmp_path / "tmp", tmp_path / "output.txt"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "edgeprof", "serve", "--data", str(REFERENCE), "--port", "0"]
+    env = os.environ | {"PYTHONPATH": str(small), "TMPDIR": str(temporary), "EDGEPROF_TOKEN": TOKEN}
+    with output.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=tmp_path)
+    try:
+        until = time.monotonic() + 60
+        while not list(temporary.glob("edgeprof-serve-*")):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
+    said = output.read_text(encoding="utf-8")
+    assert code == 0 and "Traceback" not in said and "has ended" in said, said
+    assert list(temporary.iterdir()) == []
+
+
 HANGS = """\
 import signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
