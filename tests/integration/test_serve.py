@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -20,11 +21,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser import browser
+from docs_blocks import blocks
 from serving import EXPLORER, REFERENCE, ROOT, serving, token_file, tree
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 import edgeprof
+from edgeprof.cli import parser_of
 
 pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 
@@ -483,6 +486,19 @@ def test_ipv6(tmp_path, small):
     with serving(tmp_path, "--host", "::1", at=small) as running:
         assert running.url.startswith("http://[::1]:")
         assert running.ask("/health").status == 200
+
+
+def test_the_page_s_first_commands_serve(tmp_path, small):
+    make, serve = blocks(ROOT / "docs/serve.md")[:2]
+    subprocess.run(["sh", "-c", make.text], cwd=tmp_path, check=True)
+    (tmp_path / "data").symlink_to(REFERENCE)
+    words, port = shlex.split(serve.text, comments=True), parser_of("serve").get_default("port")
+    assert words[:4] == ["edgeprof", "serve", "--data", "data"] and f"http://127.0.0.1:{port}/" in serve.text
+    token = (tmp_path / "token").read_text(encoding="utf-8").strip()
+    unused = {"EDGEPROF_TOKEN_FILE": str(tmp_path / "nothing")}  # only what the page says names the token
+    with serving(tmp_path, *words[4:], at=small, data=Path("data"), env=unused, token=token) as running:
+        assert running.url.startswith("http://127.0.0.1:") and "can be read by others" not in running.said()
+        running.kernel()
 
 
 def refused(folder: Path, *options: str, env: dict[str, str] | None = None) -> tuple[int, str]:
