@@ -31,6 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
+    import contextlib
     import os
     import tempfile
 
@@ -49,9 +50,15 @@ def run(args: argparse.Namespace) -> int:
     token = read_token(args.token_file)
     data = place.folder_of(args.data)
     place.check_address(args.host, args.port)
-    with tempfile.TemporaryDirectory(prefix="edgeprof-serve-", ignore_cleanup_errors=True) as name:
+    # A signal that comes while the server is being set up ends it, too, and as it is meant to end.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        tempfile.TemporaryDirectory(prefix="edgeprof-serve-", ignore_cleanup_errors=True) as name,
+    ):
         temporary = Path(name)
         place.own_folders(temporary)
+        if not args.lab:
+            os.environ[place.SERVED] = "1"
         # Jupyter reads the environment when it is imported.
         from edgeprof.server.app import configuration, serve
 

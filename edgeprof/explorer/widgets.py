@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,7 @@ from edgeprof.explorer.statistics import range_statistics, statistics_table
 from edgeprof.explorer.view import DETAILS, PHASES, VALUES, View, changed, code
 from edgeprof.metrics import METRICS
 from edgeprof.plots.style import LOOKS
+from edgeprof.server.place import SERVED
 from edgeprof.store import Dataset, open_dataset
 
 if TYPE_CHECKING:
@@ -133,9 +135,11 @@ class Explorer(w.VBox):  # type: ignore[misc]
         self.message.layout = w.Layout(min_height="26px")
         self.statistics.layout = w.Layout(min_height="118px", overflow="auto")
         self.texts.layout = w.Layout(height="230px", overflow="auto")
+        # Under `edgeprof serve` a file would be written where no visitor reaches it.
+        self._files = () if SERVED in os.environ else ((self.save, self.save_figure), (self.report, self.save_report))
         for button, act in (
-            (self.whole, self._all_positions), (self.reload, self._read_anew), (self.save, self.save_figure),
-            (self.cell, self.show_code), (self.report, self.save_report),
+            (self.whole, self._all_positions), (self.reload, self._read_anew), (self.cell, self.show_code),
+            *self._files,
         ):  # fmt: skip
             button.on_click(partial(self._clicked, act))
 
@@ -158,7 +162,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
             return w.HBox(controls, layout=w.Layout(**_ROW))
 
         pins, below = row([self.run_a, self.run_b, self.reload]), row([self.detail, self.x, self.y])
-        brush, exports = row([self.positions, self.whole]), row([self.save, self.cell, self.report])
+        brush, exports = row([self.positions, self.whole]), row([self.save, self.cell, self.report] if self._files else [self.cell])
         figure = w.Box([self.canvas], layout=w.Layout(**_SCROLLS))
         return [
             w.HTML(_STYLE), w.HBox(choices, layout=w.Layout(flex_flow="row wrap")), pins, below, self.message, figure,

@@ -32,7 +32,7 @@ _ALLOWED: Sequence[tuple[str, tuple[str, ...]]] = (
     (r"/login", ("GET", "POST")),
     (r"/logout", ("GET",)),
     (re.escape(f"/voila/render/{EXPLORER}"), ("GET",)),
-    (r"/voila/(static|templates|labextensions|api/themes)/.+", _GET),
+    (r"/voila/(static|templates/[^/]+/static|labextensions|api/themes)/.+", _GET),
     (rf"/voila/api/shutdown/{_KERNEL}", ("POST",)),
     (rf"/api/kernels/{_KERNEL}", ("GET",)),
     (rf"/api/kernels/{_KERNEL}/channels", ("GET",)),
@@ -90,6 +90,17 @@ class _Locked(JupyterHandler):
         return super().template_namespace | {"token": "", "next": url_escape(self.request.path)}
 
 
+class _NoMethod(JupyterHandler):
+    """What answers a method that tornado does not know: no, whoever asks."""
+
+    def initialize(self, method: str) -> None:
+        self.SUPPORTED_METHODS = (method,)  # else tornado says 405 before anybody is asked for a token
+
+    async def prepare(self, **_: Any) -> None:
+        self.current_user = None
+        raise web.HTTPError(403)
+
+
 _LOCKED: dict[type[web.RequestHandler], type[web.RequestHandler]] = {}
 
 
@@ -117,6 +128,8 @@ def guard(app: web.Application, open_handler: type[web.RequestHandler], *, every
         request: httputil.HTTPServerRequest, target_class: type[web.RequestHandler],
         target_kwargs: dict[str, Any] | None = None, *args: Any, **more: Any,
     ) -> Any:  # fmt: skip
+        if request.method not in web.RequestHandler.SUPPORTED_METHODS:
+            return dispatch(request, _NoMethod, {"method": request.method})
         if not everything and not allowed(request.method or "", request.path):
             return dispatch(request, _locked(Template404))
         if target_class is open_handler or (target_class is LoginFormHandler and request.method == "POST"):

@@ -10,10 +10,12 @@ from pathlib import Path
 from edgeprof.errors import StorageError, UsageError
 from edgeprof.server.first import without_news, write_kernel
 
-__all__ = ["EXPLORER", "check_address", "folder_of", "own_folders", "write_prepared"]
+__all__ = ["EXPLORER", "SERVED", "check_address", "folder_of", "own_folders", "write_prepared"]
 
 EXPLORER = "90_explore.ipynb"
 """The notebook that is served."""
+SERVED = "EDGEPROF_SERVED"
+"""An environment variable of kernels whose visitors reach no file that is written: the explorer offers none."""
 
 
 def own_folders(folder: Path) -> None:

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -20,11 +21,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser import browser
+from docs_blocks import blocks
 from serving import EXPLORER, REFERENCE, ROOT, serving, token_file, tree
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 import edgeprof
+from edgeprof.cli import parser_of
 
 pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 
@@ -35,7 +38,8 @@ NOT_THERE = "/api/kernels/00000000-0000-4000-8000-000000000000"
 PATHS = [
     "/", "/login", "/logout", "/metrics", "/health/", "/healthz", EXPLORER, "/voila", "/voila/tree", "/voila/tree/x",
     "/voila/render/00_quickstart.ipynb", "/voila/files/x.png", "/voila/api/contents", "/voila/static/voila.js",
-    "/voila/templates/lab/static/voila.js", "/voila/labextensions/jupyter-matplotlib/package.json",
+    "/voila/templates/lab/static/voila.js", "/voila/templates/a", "/voila/templates/static/x",
+    "/voila/labextensions/jupyter-matplotlib/package.json",
     "/voila/api/themes/@jupyterlab/theme-light-extension/index.css",
     "/voila/api/shutdown/00000000-0000-4000-8000-000000000000",
     "/api", "/api/", "/api/status", "/api/me", "/api/spec.yaml", "/api/kernels", NOT_THERE, f"{NOT_THERE}/channels",
@@ -78,7 +82,7 @@ def test_health_says_ok_to_anybody_and_nothing_else(server):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_everything_else_asks_for_the_token(server, path):
-    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "CONNECT"):
         for headers in ({}, {"Authorization": "Bearer wrong-token-wrong-token"}, {"Authorization": "token "}):
             answer = server.ask(path, method, headers)
             assert answer.status in (401, 403), (method, path, headers, answer.status)
@@ -91,7 +95,8 @@ def test_everything_else_asks_for_the_token(server, path):
     [
         p
         for p in PATHS
-        if p not in OPEN and not p.startswith(("/voila/static", "/voila/templates", "/voila/lab", "/voila/api/themes"))
+        if p not in OPEN
+        and not p.startswith(("/voila/static", "/voila/templates/lab/", "/voila/lab", "/voila/api/themes"))
     ],
 )
 def test_with_the_token_there_is_the_explorer_and_little_else(server, path):
@@ -99,6 +104,11 @@ def test_with_the_token_there_is_the_explorer_and_little_else(server, path):
         if path.startswith("/voila/api/shutdown") and method == "POST":
             continue
         assert server.ask(path, method, server.bearer).status == 404, (method, path)
+
+
+def test_a_method_that_nobody_knows_is_refused_with_the_token_too(server):
+    for path in (EXPLORER, "/", "/health", "/nothing"):
+        assert server.ask(path, "PROPFIND", server.bearer).status == 403, path
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
@@ -338,6 +348,30 @@ def test_it_ends_at_once_when_nobody_is_there(tmp_path, small, number):
     assert "ended" in running.said() and "Traceback" not in running.said()
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_a_signal_before_it_serves_is_an_end_like_any_other(tmp_path, small, seconds):
+    temporary, output = tmp_path / "tmp", tmp_path / "output.txt"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "edgeprof", "serve", "--data", str(REFERENCE), "--port", "0"]
+    env = os.environ | {"PYTHONPATH": str(small), "TMPDIR": str(temporary), "EDGEPROF_TOKEN": TOKEN}
+    with output.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=tmp_path)
+    try:
+        until = time.monotonic() + 60
+        while not list(temporary.glob("edgeprof-serve-*")):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
+    said = output.read_text(encoding="utf-8")
+    assert code == 0 and "Traceback" not in said and "has ended" in said, said
+    assert list(temporary.iterdir()) == []
+
+
 HANGS = """\
 import signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -454,6 +488,19 @@ def test_ipv6(tmp_path, small):
         assert running.ask("/health").status == 200
 
 
+def test_the_page_s_first_commands_serve(tmp_path, small):
+    make, serve = blocks(ROOT / "docs/serve.md")[:2]
+    subprocess.run(["sh", "-c", make.text], cwd=tmp_path, check=True)
+    (tmp_path / "data").symlink_to(REFERENCE)
+    words, port = shlex.split(serve.text, comments=True), parser_of("serve").get_default("port")
+    assert words[:4] == ["edgeprof", "serve", "--data", "data"] and f"http://127.0.0.1:{port}/" in serve.text
+    token = (tmp_path / "token").read_text(encoding="utf-8").strip()
+    unused = {"EDGEPROF_TOKEN_FILE": str(tmp_path / "nothing")}  # only what the page says names the token
+    with serving(tmp_path, *words[4:], at=small, data=Path("data"), env=unused, token=token) as running:
+        assert running.url.startswith("http://127.0.0.1:") and "can be read by others" not in running.said()
+        running.kernel()
+
+
 def refused(folder: Path, *options: str, env: dict[str, str] | None = None) -> tuple[int, str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("EDGEPROF_TOKEN")} | (env or {})
     command = [sys.executable, "-m", "edgeprof", "serve", *options]
@@ -552,6 +599,11 @@ def test_the_explorer_itself_comes_up(tmp_path):
         page.wait_for_selector(".jupyter-widgets select", timeout=120_000)
         assert TOKEN not in page.url
         assert "error occurred" not in page.inner_text("body")
+        # What would write files on the server is not offered to who cannot reach them.
+        page.get_by_role("button", name="code cell").click()
+        page.get_by_text("figure(ds, view)").wait_for()
+        for name in ("save figure", "report parameters"):
+            assert page.get_by_role("button", name=name).count() == 0
         leave(page, running)
 
 
