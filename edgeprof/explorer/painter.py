@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = ["DPI", "INCHES", "Painter", "figure"]
 INCHES, DPI = (11.0, 6.8), 100
 MOST_GROUPS = 14
 _LEGEND = 0.075  # of the figure's height
+_NEARLY = 4  # pixels: room that differs by less is as much
 _NOTHING = "No run has all of what was chosen: choose more boards, quantizations or prompts."
 
 
@@ -52,6 +53,7 @@ class Painter:
         self._notes: list[str] = []
         self._drawn: dict[str, Hashable] = {}
         self._brush: list[Any] = []
+        self._layouts: dict[Hashable, dict[str, Any]] = {}
 
     def renew(self, source: Source) -> None:
         """Draw everything of another data set from now on."""
@@ -98,9 +100,16 @@ class Painter:
             self.notes = list(self._notes)
 
     def _arrange(self) -> None:
-        """Give every label its room; nothing moves until a panel is drawn anew."""
+        """Give every label its room, as it was where labels have taken as much before: laying out is dear."""
         from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+        size = (self._drawn.get("detail"), *self.figure.get_size_inches().tolist())
+        needed = (*size, *(_room(ax) for ax in self.axes.values()))
+        known = self._layouts.get(needed)
+        if known:
+            for name, ax in self.axes.items():
+                ax.set_position(known[name])
+            return
         self.figure.set_layout_engine("constrained")
         engine = self.figure.get_layout_engine()
         assert isinstance(engine, ConstrainedLayoutEngine)
@@ -108,6 +117,7 @@ class Painter:
         engine.set(rect=(0, below, 1, 1 - below))
         engine.execute(self.figure)
         self.figure.set_layout_engine("none")
+        self._layouts[needed] = {name: ax.get_position(original=True) for name, ax in self.axes.items()}
 
     def _settle(self, detail: str) -> None:
         """Make the axes; those below are others where the detail is."""
@@ -263,6 +273,16 @@ class Painter:
         return draw.stages(axes[0], shares, " and ".join(dict.fromkeys(shares["clock"])))
 
 
+def _room(ax: Any) -> Hashable:
+    """Return what layout depends on: how much room the words around axes take, to a few pixels."""
+    if not ax.axison:
+        return ()
+    lines = [axis.label.get_text().count("\n") + bool(axis.label.get_text()) for axis in (ax.xaxis, ax.yaxis)]
+    left = max((label.get_window_extent().width for label in ax.get_yticklabels() if label.get_visible()), default=0.0)
+    right = max((text.get_window_extent().x1 - ax.bbox.x1 for text in ax.texts), default=0.0)
+    return (*lines, round(left / _NEARLY), round(max(right, 0.0) / _NEARLY))
+
+
 def _emptied(ax: Any) -> None:
     """Empty axes, and give what stays the colours of now."""
     ax.clear()
@@ -273,7 +293,7 @@ def _emptied(ax: Any) -> None:
         spine.set_edgecolor(style.look().text)
 
 
-def run_name(run: pd.Series) -> str:
+def run_name(run: Mapping[Any, Any] | pd.Series) -> str:
     """Return what a run is called: quantization, prompt, board, and which of several."""
     parts = [str(run[c]) for c in ("quant_label", "prompt_id", "board") if pd.notna(run[c])]
     return " · ".join([*parts, str(run["run_id"]).rpartition("/")[2]])

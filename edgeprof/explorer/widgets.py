@@ -270,7 +270,8 @@ class Explorer(w.VBox):  # type: ignore[misc]
             )
             pinned = runs["run_id"].isin([self.view.run_a, self.view.run_b])
             runs = pd.concat([runs[pinned], runs[~pinned].head(MOST_RUNS)])
-        return [_NO_RUN, *((terminal_text(run_name(row), 100), str(row["run_id"])) for _, row in runs.iterrows())]
+        rows = runs[["quant_label", "prompt_id", "board", "run_id"]].to_dict("records")
+        return [_NO_RUN, *((terminal_text(run_name(row), 100), str(row["run_id"])) for row in rows)]
 
     def _reach(self) -> tuple[int, int]:
         """Return the first and last position that is drawn."""

@@ -72,9 +72,13 @@ def label_points(ax: Axes, points: Iterable[tuple[str, float, float]], palette: 
     palette
         As of :func:`edgeprof.plots.style.colours`.
     """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine, TightLayoutEngine
+
     figure = ax.get_figure()
     assert figure is not None
-    figure.canvas.draw()
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine | TightLayoutEngine):
+        figure.canvas.draw()  # moves axes; else their limits are all that can be unsettled
+    ax.get_xlim(), ax.get_ylim()
     points = list(points)
     inside = ax.get_window_extent()
     limits = (inside.x0, inside.y0, inside.x1, inside.y1)

@@ -3,7 +3,7 @@
 ``python tests/performance/explore_draw.py --out docs/results/explore.json`` records absolute figures with their
 machine; the test beside it asserts ratios only. A time is from the change of the control in the page to the first new
 picture on the canvas, both taken in the page. The empty redraw takes the same way (a button's click, the kernel, the
-same figure with the same axes and nothing in them, laid out and drawn). Both are taken in turn.
+same figure with the same axes and nothing in them, drawn and not laid out). Both are taken in turn.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from nbformat import v4, write
 
 SIZES = (100_000, 10_000_000)
 ROUNDS = 5
+CONTROLS = ("quants", "prompts", "pin_a", "pin_b", "brush", "token", "detail")
+DETAILS = ("Pareto front", "stage profile", "memory budget")
 CELL = """\
 import ipywidgets
 import edgeprof
@@ -40,7 +42,6 @@ def redraw(_):
         ax.clear()
     shown[0] = not shown[0]
     explorer.figure.set_facecolor("#ffffff" if shown[0] else "#fefefe")  # so that there is something to be seen
-    explorer._painter._arrange()
     explorer.canvas.draw()
     explorer._painter._drawn = {{"detail": explorer.view.detail}}
 
@@ -63,7 +64,16 @@ async ([act, argument]) => {
     };
     const before = picture();
     const began = performance.now();
-    if (act === 'click') {
+    if (act === 'slide') {
+        root.querySelectorAll('.noUi-handle')[0].focus();
+        root.querySelectorAll('.noUi-handle')[0].dispatchEvent(
+            new KeyboardEvent('keydown', {key: 'ArrowRight', code: 'ArrowRight', bubbles: true}));
+    } else if (act.startsWith?.('run ') || act === 'token') {
+        const label = [...root.querySelectorAll('label')].find(l => l.innerText === act);
+        const select = label.parentElement.querySelector('select');
+        select.selectedIndex = argument;
+        select.dispatchEvent(new Event('change', {bubbles: true}));
+    } else if (act === 'click') {
         [...root.querySelectorAll('button')].find(b => b.innerText === argument).click();
     } else {
         const select = root.querySelectorAll('.widget-select-multiple select')[act];
@@ -89,7 +99,7 @@ def times(tab: Any, notebook: lab.Notebook, rounds: int) -> dict[str, Any]:
         return took
 
     some, others = ["Q8_0", "Q4_0", "Q2_K"], ["F16", "Q6_K", "Q5_0"]
-    found: dict[str, list[float]] = {"empty": [], "quants": [], "prompts": []}
+    found: dict[str, list[float]] = {name: [] for name in ("empty", *CONTROLS)}
     prompts = [f"p{number}" for number in range(16)]
     one("click", "empty redraw")
     for number in range(rounds):
@@ -98,8 +108,14 @@ def times(tab: Any, notebook: lab.Notebook, rounds: int) -> dict[str, Any]:
         found["empty"].append(one("click", "empty redraw"))
         found["prompts"].append(one(2, [p for p in prompts if p != prompts[number]]))
         found["empty"].append(one("click", "empty redraw"))
+        for name, act, argument in (
+            ("pin_a", "run A", 20 + number), ("pin_b", "run B", 40 + number), ("brush", "slide", None),
+            ("token", "token", 1 - number % 2), ("detail", "click", DETAILS[number % 2]),
+        ):  # fmt: skip
+            found[name].append(one(act, argument))
+        one("click", DETAILS[2])
     result: dict[str, Any] = {f"{name}_ms": round(median(took), 1) for name, took in found.items()}
-    for name in ("quants", "prompts"):
+    for name in CONTROLS:
         result[f"{name}_over_empty"] = round(result[f"{name}_ms"] / result["empty_ms"], 2)
     return result
 
@@ -141,8 +157,10 @@ def main() -> None:
             print(json.dumps(result, indent=1), flush=True)
     what = {
         "all": "milliseconds from a change in the page to the first new picture on the canvas; medians; in JupyterLab",
-        "empty": "the same figure and axes with nothing in them, laid out and drawn, by a button's click",
-        "quants": "three of eight quantizations chosen", "prompts": "fifteen of sixteen prompts chosen",
+        "empty": "the same figure and axes with nothing in them, drawn and not laid out, by a button's click",
+        "quants": "three of eight quantizations chosen", "prompts": "all prompts but one chosen",
+        "pin_a": "another run A", "pin_b": "another run B", "brush": "one position less, by the keyboard",
+        "token": "NLL instead of latency, or back", "detail": "Pareto front or stage profile, after the memory budget",
     }  # fmt: skip
     if args.out:
         record(

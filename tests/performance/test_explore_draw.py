@@ -15,5 +15,5 @@ import quantiles
 def test_a_change_is_drawn_soon(tmp_path, tokens, most):
     quantiles.make(tmp_path / "data", tokens)
     found = explore_draw.measure(tmp_path / "data", tmp_path)
-    assert found["quants_over_empty"] < most, found
-    assert found["prompts_over_empty"] < most, found
+    for control in explore_draw.CONTROLS:
+        assert found[f"{control}_over_empty"] < most, (control, found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 
+import fakeboard
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 from matplotlib.figure import Figure
 
 import edgeprof
+from edgeprof import journal, seal
 from edgeprof.errors import StorageError, UsageError
 from edgeprof.explorer import View, figure
 from edgeprof.explorer.canvas import new_canvas
@@ -272,6 +275,26 @@ def test_an_axis_fits_what_is_drawn_now_whatever_was_before(explorer, reference)
     assert [ax.get_ylim() for ax in explorer.figure.axes] == [ax.get_ylim() for ax in fresh.axes]
 
 
+@pytest.mark.slow
+def test_every_word_has_room_whatever_was_seen_before_and_room_is_laid_out_once(explorer):
+    changes = [
+        {"boards": ("wasm", "rp2040")}, {"detail": "memory"}, {"boards": ("rp2040",)},
+        {"detail": "pareto", "y": "perplexity"},
+        {"boards": ("wasm",), "quants": ("Q4_0",)}, {"value": "nll"}, {"value": "ticks", "quants": ()},
+    ]  # fmt: skip
+    for change in changes * 2:
+        explorer.update(**change)
+        whole = explorer.figure.bbox
+        for ax in explorer.figure.axes:
+            box = ax.get_tightbbox()
+            assert whole.x0 - 1 <= box.x0 and box.x1 <= whole.x1 + 1 and whole.y0 - 1 <= box.y0, change
+    known = len(explorer._painter._layouts)
+    explorer.update(quants=("Q8_0", "Q4_0"))
+    explorer.update(quants=())
+    explorer.update(quants=("Q8_0", "Q4_0"))
+    assert known <= len(explorer._painter._layouts) <= known + 1
+
+
 def test_filters_leave_only_runs_that_match(explorer):
     explorer.update(quants=("Q4_0",), prompts=("lost-kite",))
     assert all("Q4_0" in name and "lost-kite" in name for name, value in explorer.run_a.options if value)
@@ -418,6 +441,31 @@ def test_names_are_only_text(detail):
         for shown in (explorer.texts, explorer.statistics, explorer.message):
             assert {"script", "img"}.isdisjoint(Tags(shown.value).tags)
             assert harmful(shown.value.replace("\n", "")) == []
+
+
+def test_reload_shows_what_a_capture_that_still_runs_has_sealed_by_now(tmp_path):
+    sent = bytearray()
+    board = fakeboard.FakeBoard(sent.extend)
+    board.hello()
+    board.generate("first", 4, 8)
+    capture = fakeboard.make_capture(tmp_path, "c", [b""])
+    with contextlib.closing(journal.PortWriter(capture, 0)) as port:
+        port.append(bytes(sent), 1000)
+        seal.seal(capture)
+        explorer = edgeprof.explore(tmp_path)
+        first, before = explorer.view.run_a, picture(explorer)
+        assert [name for name, _ in explorer.prompts.options] == ["first"]
+        sent.clear()
+        board.generate("second", 4, 30)
+        port.append(bytes(sent), 2000)
+        seal.seal(capture)
+        explorer.reload.click()
+        assert "alert" not in explorer.message.value
+        assert [name for name, _ in explorer.prompts.options] == ["first", "second"]
+        assert explorer.view.run_a == first and picture(explorer) != before
+        assert explorer.positions.max == 4 + 30 - 2
+        explorer.update(prompts=["second"])
+        assert explorer.range_statistics()["tokens"].tolist() == [29]
 
 
 def test_a_view_is_a_figure_without_widgets(reference):
