@@ -162,7 +162,10 @@ class Explorer(w.VBox):  # type: ignore[misc]
             return w.HBox(controls, layout=w.Layout(**_ROW))
 
         pins, below = row([self.run_a, self.run_b, self.reload]), row([self.detail, self.x, self.y])
-        brush, exports = row([self.positions, self.whole]), row([self.save, self.cell, self.report] if self._files else [self.cell])
+        brush, exports = (
+            row([self.positions, self.whole]),
+            row([self.save, self.cell, self.report] if self._files else [self.cell]),
+        )
         figure = w.Box([self.canvas], layout=w.Layout(**_SCROLLS))
         return [
             w.HTML(_STYLE), w.HBox(choices, layout=w.Layout(flex_flow="row wrap")), pins, below, self.message, figure,

@@ -90,7 +90,7 @@ def test_null_is_what_has_a_reason(rows, known):
         else [],
     )
     measured = measure_runs(runs, tokens, stages, work).set_index("run_id")
-    for run, passes in metrics._each(runs, tokens, stages, work):
+    for run, passes in metrics.with_passes(runs, tokens, stages, work):
         for name, metric in METRICS.items():
             assert math.isnan(measured.loc[run.run_id, name]) == (metric.lack(run, passes) is not None), name
 
