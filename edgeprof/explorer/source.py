@@ -62,9 +62,13 @@ class Source:
 
     def names(self, attribute: str) -> list[str]:
         """Return the values that a filter of a view can have, as they come in :attr:`runs`."""
-        found = self.runs[FILTERS[attribute]].dropna().astype(str)
-        names = list(dict.fromkeys(found))
-        return names if attribute == "quants" else sorted(names)
+
+        def make() -> list[str]:
+            names = self.runs[FILTERS[attribute]].dropna().astype(str).unique().tolist()
+            return names if attribute == "quants" else sorted(names)
+
+        found: list[str] = self._once(("names", attribute), make)
+        return found
 
     def selected(self, view: View, filters: Iterable[str] = tuple(FILTERS)) -> pd.DataFrame:
         """Return the runs of a view, with ``group``: the quantization, and what counted it where that are several.
@@ -74,6 +78,11 @@ class Source:
         UsageError
             A board, quantization, prompt or run that there is not; the message names the closest.
         """
+        key = ("selected", *((attribute, tuple(getattr(view, attribute))) for attribute in filters))
+        found: pd.DataFrame = self._once(key, lambda: self._select(view, filters))
+        return found
+
+    def _select(self, view: View, filters: Iterable[str]) -> pd.DataFrame:
         mine = self.runs
         for attribute in filters:
             wanted, column = getattr(view, attribute), FILTERS[attribute]
@@ -154,7 +163,10 @@ class Source:
         columns = ["window", "position", "phase", "next_id", "ticks", "nll"]
 
         def make() -> pd.DataFrame:
-            rows = self.dataset.table("tokens", columns, {"run_id": run_id})
+            row = self.run(run_id)
+            parts = {name: row[name] for name in ("board", "model", "quant") if not pd.isna(row[name])}
+            # Files of other boards, models and quantizations are not looked into.
+            rows = self.dataset.table("tokens", columns, {"run_id": run_id, **parts})
             return rows.sort_values(["window", "position"], kind="stable").reset_index(drop=True)
 
         found: pd.DataFrame = self._once(("passes", run_id), make)
