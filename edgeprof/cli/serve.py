@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from edgeprof.parameters import find_notebook, list_notebooks
     from edgeprof.server import place
     from edgeprof.server.secret import VARIABLE, read_token
+    from edgeprof.server.state import read_state
 
     if not 0 <= args.port <= 65535:
         raise UsageError(f"--port must be from 0 to 65,535, not {args.port:,}.")
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         )
     token = read_token(args.token_file)
     data = place.folder_of(args.data)
+    if not read_state(data).captures:
+        print(f"edgeprof: there is no capture in {args.data} yet; when there is, load the page again.", flush=True)
     place.check_address(args.host, args.port)
     # A signal that comes while the server is being set up ends it, too, and as it is meant to end.
     with (
@@ -73,9 +76,8 @@ def run(args: argparse.Namespace) -> int:
         )
         serve(config, everything=args.lab, temporary=temporary, started=lambda port: _announce(args, port))
     print("edgeprof: the server has ended.", flush=True)
-    os._exit(
-        0
-    )  # on a machine under load Python takes seconds to collect what Jupyter leaves, and nothing is left to do
+    # On a machine under load Python takes seconds to collect what Jupyter leaves, and nothing is left to do.
+    os._exit(0)
 
 
 def _announce(args: argparse.Namespace, port: int) -> None:

@@ -450,6 +450,14 @@ def test_the_token_from_the_environment(tmp_path, small, how):
             assert no_token_in(environment) and "EDGEPROF_TOKEN" not in environment
 
 
+def test_a_folder_without_a_capture_is_served_and_named(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with serving(tmp_path, data=empty) as running:
+        assert "there is no capture in" in running.output.read_text(encoding="utf-8")
+        assert running.ask("/health").status == 200
+
+
 def test_no_home_no_configuration_of_others_and_nothing_written_outside(tmp_path, small):
     """As in a container: no home, a working folder that nobody may write, and configuration that would open it up."""
     elsewhere = tmp_path / "jupyter"
