@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import browser
 import pytest
@@ -70,6 +71,9 @@ def test_every_public_name_is_documented(site):
     text = (site / "api.html").read_text(encoding="utf-8")
     for module in (edgeprof, edgeprof.plots, edgeprof.errors):
         for name in set(module.__all__) - {"__version__"}:
+            if isinstance(getattr(module, name), ModuleType):
+                assert f'id="module-{module.__name__}.{name}"' in text, name
+                continue
             entry = re.search(rf'id="{module.__name__}\.{name}">(.*?)</dt>\s*<dd>\s*(?:<p>(.*?)</p>)?', text, re.DOTALL)
             assert entry, f"{module.__name__}.{name} is not there"
             assert entry[2], f"{module.__name__}.{name} has no description"
@@ -84,7 +88,8 @@ def test_every_verb_is_documented(site):
 def test_notebooks_have_their_outputs(site):
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text = (site / "made" / "notebooks" / f"{notebook.stem}.html").read_text(encoding="utf-8")
-        assert "output_png" in text or "<img" in text, notebook.name
+        if not notebook.name.startswith("9"):  # those hold widgets, which are drawn in a page with a kernel only
+            assert "output_png" in text or "<img" in text, notebook.name
         assert "<table" in text, notebook.name
 
 
