@@ -117,6 +117,11 @@ class MqttPort:
                 break
         return self.inbox.take()
 
+    def rest(self) -> list[tuple[bytes, int]]:
+        """Return what came and was held back behind what it overtook, for nothing is waited for any more."""
+        self.inbox.release()
+        return self.inbox.take()
+
     def acknowledge(self) -> None:
         """Acknowledge to the broker what was taken: it is kept now."""
         for number in self.inbox.kept():

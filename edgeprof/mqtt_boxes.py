@@ -93,6 +93,10 @@ class Inbox:
         self._away = False
         self._order.watch(time.monotonic())
 
+    def release(self) -> None:
+        """Hand on what is held back: nothing is waited for any more."""
+        self._hand_on(self._order.release())
+
     def take(self) -> list[tuple[bytes, int]]:
         """Return what came, with the monotonic time in nanoseconds."""
         if not self._away:

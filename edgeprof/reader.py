@@ -270,6 +270,8 @@ class Reader:
                 self.heard(line, port)
                 if reads and self.keep(line, reads):
                     port.acknowledge()
+            if self.failed is None and (reads := port.rest()) and self.keep(line, reads):
+                port.acknowledge()
         except EOFError:
             self.gone(line, END, kind="ended")
         except Exception as error:

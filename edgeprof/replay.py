@@ -137,6 +137,10 @@ class Replay:
             raise EOFError
         return found if isinstance(found, tuple) else (found, 0.0)
 
+    def rest(self) -> list[tuple[bytes, int]]:
+        """Return nothing: nothing is held back."""
+        return []
+
     def acknowledge(self) -> None:
         """Do nothing: what is replayed stays where it is."""
 

@@ -61,6 +61,10 @@ class MessagePort(Protocol):
         """
         ...
 
+    def rest(self) -> list[tuple[bytes, int]]:
+        """Return, as :meth:`take` does, what came and was held back: nothing is waited for any more."""
+        ...
+
     def acknowledge(self) -> None:
         """All that was taken is in the journal."""
         ...

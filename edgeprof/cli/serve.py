@@ -33,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     """Carry out the verb."""
     import contextlib
     import os
+    import signal
     import tempfile
+    import threading
 
     from edgeprof.errors import UsageError
     from edgeprof.parameters import find_notebook, list_notebooks
@@ -53,7 +55,22 @@ def run(args: argparse.Namespace) -> int:
     if not read_state(data).captures:
         print(f"edgeprof: there is no capture in {args.data} yet; when there is, load the page again.", flush=True)
     place.check_address(args.host, args.port)
-    # A signal that comes while the server is being set up ends it, too, and as it is meant to end.
+    # A signal that comes while the server is being set up ends it, too, and as it is meant to end. What it raises may
+    # be lost in somebody's clean-up: then the server ends as soon as it has begun.
+    ended = threading.Event()
+
+    def end(*_: object) -> None:
+        ended.set()
+        raise KeyboardInterrupt
+
+    def started(port: int) -> None:
+        if ended.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            _announce(args, port)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     with (
         contextlib.suppress(KeyboardInterrupt),
         tempfile.TemporaryDirectory(prefix="edgeprof-serve-", ignore_cleanup_errors=True) as name,
@@ -74,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         config = configuration(
             token=token, data=data, notebooks=notebooks, host=args.host, port=args.port, everything=args.lab
         )
-        serve(config, everything=args.lab, temporary=temporary, started=lambda port: _announce(args, port))
+        serve(config, everything=args.lab, temporary=temporary, started=started)
     print("edgeprof: the server has ended.", flush=True)
     # On a machine under load Python takes seconds to collect what Jupyter leaves, and nothing is left to do.
     os._exit(0)

@@ -445,6 +445,15 @@ def test_what_is_held_back_waits_for_the_next_connection(monkeypatch):
     assert (payloads_of(inbox), sorted(inbox.kept())) == (sent[1:], [7, 8])
 
 
+def test_at_the_end_nothing_is_waited_for():
+    sent = frames(4)
+    inbox = after_an_outage(sent[0])
+    for number in (3, 2):
+        inbox.add(sent[number], number, dup=False, qos=1)
+    inbox.release()
+    assert (payloads_of(inbox), sorted(inbox.kept())) == (sent[2:], [2, 3])
+
+
 def test_without_a_session_nothing_is_waited_for():
     sent = frames(3)
     inbox = after_an_outage(sent[0])
