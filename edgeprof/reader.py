@@ -55,8 +55,18 @@ END_SECONDS, CLOSE_SECONDS = 1.0, 20.0
 END = "end of stream"
 IDLE_SECONDS = 0.05
 # Many slow ports would wake the loop for a few bytes each time. Beyond so many small reads a second it rests between
-# rounds, which makes the host's times coarser by as much.
-BUSY_READS, BUSY_WINDOW_SECONDS, SMALL_BYTES, REST_SECONDS = 3000, 0.1, 1024, 0.006
+# rounds, longer where that is not enough, which makes the host's times coarser by as much.
+BUSY_READS, BUSY_WINDOW_SECONDS, SMALL_BYTES = 3000, 0.1, 1024
+REST_SECONDS, LONG_REST_SECONDS, ROUNDS_A_WRITE = 0.006, 0.012, 3
+
+
+def rest_after(rest: float, reads_per_s: float, bytes_per_read: float) -> float:
+    """Return how long to rest between rounds, by what came of resting so long (seconds; 0 is not at all)."""
+    if bytes_per_read >= SMALL_BYTES * max(1.0, rest / REST_SECONDS):
+        return 0.0
+    if reads_per_s > 2 * BUSY_READS and rest:
+        return LONG_REST_SECONDS
+    return (rest or REST_SECONDS) if reads_per_s > BUSY_READS / (2 if rest else 1) else 0.0
 
 
 @dataclass(slots=True)
@@ -89,6 +99,7 @@ class Reader:
         self.words = Words(self.stop, self.offset_of)
         self.reads = 0
         self.read_bytes = 0
+        self.rest = 0.0
         self.noted = False
         self.leaving: list[threading.Thread] = []
         limits = {k: config[k] for k in ("piece_bytes", "piece_seconds") if k in config}
@@ -134,7 +145,6 @@ class Reader:
                 threads += self._begin(line, selector)
             self.words.say_all()
             window = time.monotonic()
-            rest = False
             while self.lines and not self.stop.is_set():
                 wait = ACK_SECONDS if self.words.unsaid or self.read_total > self.written_total else IDLE_SECONDS
                 for key, _ in selector.select(wait) if selector.get_map() else self._nap(wait):
@@ -143,14 +153,13 @@ class Reader:
                 now = time.monotonic()
                 self.words.acknowledge_at_times(now)
                 if now - window >= BUSY_WINDOW_SECONDS:
-                    busy = self.reads > BUSY_READS * (now - window) / (2 if rest else 1)
-                    rest = busy and self.read_bytes < SMALL_BYTES * self.reads
+                    self.rest = rest_after(self.rest, self.reads / (now - window), self.read_bytes / max(self.reads, 1))
                     self.reads = self.read_bytes = 0
                     window = now
                 while not self.returned.empty():
                     threads += self._back(*self.returned.get(), selector)
-                if rest:
-                    time.sleep(REST_SECONDS)
+                if self.rest:
+                    time.sleep(self.rest)
             self._last(selector)
         self.waiting.put(None)
         _together([writing], CLOSE_SECONDS)
@@ -235,6 +244,8 @@ class Reader:
         going_on = True
         while going_on:
             found = [self.waiting.get()]
+            if self.rest:  # some rounds with one write a line
+                self.stop.wait(ROUNDS_A_WRITE * self.rest)
             while not self.waiting.empty() and len(found) < BATCH:
                 found.append(self.waiting.get())
             going_on = None not in found

@@ -70,7 +70,8 @@ def changed(view: View, changes: dict[str, Any]) -> View:
         if name not in known:
             raise unknown_name("attribute of a view", name, known)
         several = isinstance(getattr(view, name), tuple)
-        said[name] = ((value,) if isinstance(value, str) else tuple(value)) if several else value
+        # An empty word is nothing chosen: so a notebook's parameter can be handed on as it is.
+        said[name] = (((value,) if value else ()) if isinstance(value, str) else tuple(value)) if several else value
     return replace(view, **said)
 
 

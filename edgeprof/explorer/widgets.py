@@ -436,7 +436,7 @@ def explore(data: Dataset | str | Path, *, output_dir: str | Path = ".", **view:
         Where figures and parameters of reports are written.
     **view
         What it shows at first: attributes of :class:`edgeprof.explorer.View`, such as ``boards=["wasm"]`` or
-        ``detail="memory"``. By default the board, and run A, that have the most runs.
+        ``detail="memory"``. By default, or where ``boards`` is empty, the board, and run A, that have the most runs.
 
     Raises
     ------
@@ -447,7 +447,8 @@ def explore(data: Dataset | str | Path, *, output_dir: str | Path = ".", **view:
     """
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
     first = View()
-    if "boards" not in view:
+    if not view.get("boards"):
+        view.pop("boards", None)
         with contextlib.suppress(EdgeprofError):
             first = replace(first, boards=tuple(filter(None, [choose(dataset).board])))
     return Explorer(dataset, changed(first, view), output_dir or ".")

@@ -29,6 +29,7 @@ from edgeprof.explorer.painter import Painter, front_points
 from edgeprof.explorer.source import Source
 from edgeprof.explorer.statistics import range_statistics, statistics_table
 from edgeprof.explorer.summary import summarize
+from edgeprof.explorer.view import changed
 from edgeprof.plots.style import contrast
 
 NUMBERS = st.floats(-1e6, 1e6) | st.just(float("nan")) | st.sampled_from([0.0, 1.0, np.inf, -np.inf])
@@ -483,3 +484,8 @@ def test_other_figures_keep_their_backend():
         env=os.environ | {"MPLBACKEND": ""},
     )  # fmt: skip
     assert done.stdout.strip().lower() == "agg"
+
+
+def test_an_empty_word_is_nothing_chosen() -> None:
+    assert changed(View(boards=("wasm",)), {"boards": ""}) == View()
+    assert changed(View(), {"boards": "wasm"}) == View(boards=("wasm",))
