@@ -36,7 +36,7 @@ security-check: $(BIN)/.tools ## Look for dangerous code and for known faults in
 	$(NOX) -s security
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-out
+	rm -rf $(VENV) .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-out reports
 	find edgeprof tests notebooks data -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/.tools:

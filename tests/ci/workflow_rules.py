@@ -57,11 +57,13 @@ def sessions() -> dict[str, set[str]]:
     assert spec is not None and spec.loader is not None
     noxfile = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
+    from ci.steps import MATRIX
+
     found: dict[str, set[str]] = {"s": set(), "t": set()}
     for name, session in nox.registry.get().items():
         # A Python that is not here is in the workflows all the same.
         many = isinstance(session.python, list | tuple)
-        found["s"] |= {name, *(f"{name}-{python}" for python in noxfile.MATRIX if many)}
+        found["s"] |= {name, *(f"{name}-{python}" for python in MATRIX if many)}
         found["t"] |= set(session.tags)
     return found
 

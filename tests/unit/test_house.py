@@ -38,9 +38,10 @@ def split(requirement: str) -> tuple[str, str]:
 
 
 def sessions() -> tuple[set[str], set[str]]:
-    """Return the names and the tags of the sessions in noxfile.py, read without running it."""
+    """Return the names and the tags of nox's sessions, read without running any."""
     names, tags = set(), set()
-    for node in ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8")).body:
+    files = [ROOT / "noxfile.py", *sorted((ROOT / "ci").glob("*.py"))]
+    for node in [node for path in files for node in ast.parse(path.read_text(encoding="utf-8")).body]:
         for decorator in getattr(node, "decorator_list", ()):
             if not ast.unparse(decorator).startswith("nox.session"):
                 continue
@@ -54,8 +55,8 @@ def sessions() -> tuple[set[str], set[str]]:
 
 
 def matrix() -> list[str]:
-    """Return the Pythons that noxfile.py tests."""
-    found = re.search(r"^MATRIX = (\(.*\))$", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE)
+    """Return the Pythons that nox's sessions test."""
+    found = re.search(r"^MATRIX = (\(.*\))$", (ROOT / "ci" / "steps.py").read_text(encoding="utf-8"), re.MULTILINE)
     return list(ast.literal_eval(found[1]))
 
 
