@@ -20,6 +20,7 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
+import ci.hosted  # noqa: F401 (its sessions)
 from ci.steps import (
     CONSTRAINTS,
     HOSTED,
@@ -28,6 +29,7 @@ from ci.steps import (
     PYTHONS,
     REQUIRED,
     ROOT,
+    evidence,
     folders,
     install,
     matrix,
@@ -195,16 +197,34 @@ def notebooks_session(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[::-1], tags=["ci"])
 def tests(session: nox.Session) -> None:
-    """Run the tests: all on the oldest Python, all but what takes longest on the newest, the fast ones in between."""
+    """Run the tests: all of them on the oldest Python, the fast ones on the others, which note what they cover.
+
+    The oldest has no sys.monitoring: a tracer there slows down what minds the clock.
+    """
     matrix(session)
-    install(session, "test", "firmware")
+    whole = session.python == PYTHONS[0]
+    install(session, "test", "firmware", *(() if whole else ("coverage",)))
     usual = PROJECT["tool"]["pytest"]["ini_options"]["addopts"][-1].removeprefix("-m=")
-    less = {PYTHONS[-1]: " and not emulators and not once", PYTHONS[0]: ""}
-    pytest_on_all_cores(
-        session,
-        usual + less.get(str(session.python), " and not emulators and not slow"),
-        *folders("unit", "contract", "integration", "simulation", "notebooks"),
-    )
+    marks = usual if whole else f"{usual} and not emulators and not slow"
+    tested = folders("unit", "contract", "integration", "simulation", "notebooks")
+    pytest_on_all_cores(session, marks, *tested, covered=not whole)
+
+
+@nox.session(tags=["ci"])
+def coverage(session: nox.Session) -> None:
+    """Combine what the tests covered on every Python and machine into reports/coverage: JSON, XML and pages."""
+    session.install(*nox.project.dependency_groups(PROJECT, "coverage"))
+    folder = evidence("coverage")
+    found = sorted(str(path) for path in folder.parent.rglob(".coverage.*") if path.is_file())
+    if not found:
+        not_run(session, "coverage", "No test session noted what it covered: run nox -s tests on a Python from 3.12.")
+        return
+    session.env["COVERAGE_FILE"] = str(folder / "coverage.sqlite")
+    session.run("coverage", "combine", "--keep", "--quiet", *found)
+    session.run("coverage", "json", "--quiet", "-o", str(folder / "coverage.json"))
+    session.run("coverage", "xml", "--quiet", "-o", str(folder / "coverage.xml"))
+    session.run("coverage", "html", "--quiet", "-d", str(folder / "html"))
+    session.run("coverage", "report", "--format=total")
 
 
 @nox.session(tags=["ci"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nox
 
-MATRIX = ("3.11", "3.12", "3.13")
+MATRIX = ("3.11", "3.12", "3.13", "3.14")
 REQUIRED = ("3.11",)
 """Pythons without which CI fails. The first one is also where notebooks are compared strictly."""
 
@@ -132,10 +132,20 @@ def pytest(session: nox.Session, *args: str, part: str = "") -> None:
         not_run(session, session.name, "No test was selected.")
 
 
-def run_pytest(session: nox.Session, *args: str, part: str = "") -> bool:
-    """Run pytest, note what it skipped; return whether there was a test. A second run of a session is a ``part``."""
+def run_pytest(session: nox.Session, *args: str, part: str = "", covered: bool = False) -> bool:
+    """Run pytest, note what it skipped; return whether there was a test. A second run of a session is a ``part``.
+
+    Where it is ``covered``, the lines that it executes are noted, in the processes that it starts, too.
+    """
     report = evidence("junit") / f"{session.name}{part}.xml"
-    session.run("python", "-m", "pytest", f"--junitxml={report}", *args, *session.posargs, success_codes=[0, NO_TESTS])
+    run, env = ["python", "-m", "pytest"], {}
+    if covered:
+        run[1:] = ["-m", "coverage", "run", "-m", "pytest"]
+        env = {"COVERAGE_CORE": "sysmon", "COVERAGE_FILE": str(evidence("coverage") / f".coverage.{session.name}")}
+        session.run("coverage", "erase", env=env)
+    session.run(*run, f"--junitxml={report}", *args, *session.posargs, success_codes=[0, NO_TESTS], env=env)
+    if covered:
+        session.run("coverage", "combine", "--quiet", env=env)
     suites = ET.parse(report).getroot()
     reasons = [skip.get("message", "") for skip in suites.iter("skipped") if skip.get("type") == "pytest.skip"]
     for reason in sorted(set(reasons)):
@@ -148,9 +158,10 @@ def run_pytest(session: nox.Session, *args: str, part: str = "") -> bool:
     return any(int(suite.get("tests", 0)) for suite in suites.iter("testsuite"))
 
 
-def pytest_on_all_cores(session: nox.Session, marks: str, *args: str) -> None:
+def pytest_on_all_cores(session: nox.Session, marks: str, *args: str, covered: bool = False) -> None:
     """Run pytest on all cores, then once more for what minds the clock and must not have others beside it."""
-    together = run_pytest(session, "-n", "auto", "--dist", "loadfile", "-m", f"({marks}) and not alone", *args)
+    xdist = ("-n", "auto", "--dist", "loadfile", "-m", f"({marks}) and not alone")
+    together = run_pytest(session, *xdist, *args, covered=covered)
     if not run_pytest(session, "-m", f"({marks}) and alone", *args, part="-alone") and not together:
         not_run(session, session.name, "No test was selected.")
 

@@ -5,7 +5,8 @@ one. ``--scripts`` writes what the files run to DIR, a script each, for shellche
 
 The rules: every step runs one nox session, or sets up what nox needs, in one line; actions are those of ``ACTIONS`` at
 the commit that stands there, with the version beside it; nothing is permitted at the top, every job says what it may
-and has a time limit; a checkout keeps no credentials; a workflow says what becomes of an older run of its own.
+and has a time limit; a checkout keeps no credentials; a workflow says what becomes of an older run of its own. What
+follows another run asks whose it was, a machine of one's own runs no pull request, the gate looks at every job.
 """
 
 from __future__ import annotations
@@ -39,6 +40,21 @@ ACTIONS = {
     "zizmorcore/zizmor-action": ("3dc1ecc9bcb9e94e9b2c709687979e1298497054", "v0.6.2"),
 }
 """The actions that may be used: commit and version. No other one is."""
+
+PERMISSIONS = {
+    "actions/attest": ("id-token", "attestations"),
+    "docker/build-push-action": ("packages",),
+    "github/codeql-action/upload-sarif": ("security-events",),
+    "pypa/gh-action-pypi-publish": ("id-token",),
+}
+"""What a job must be permitted to write for an action; an image only where it is pushed."""
+
+WHOSE = ("event == 'push'", "head_repository.full_name == github.repository", "conclusion == 'success'")
+RELEASE_ONLY = "${{ github.event_name == 'release' }}"
+"""What a job asks before it follows another workflow's run; one for releases only need not."""
+
+GATE = "Quality Gate"
+"""The one required check."""
 
 SET_UP = re.compile(
     r"\.ci/install|python3 -m venv \.venv|(\.venv/bin/)?python -m pip install nox uv"
@@ -85,7 +101,36 @@ def workflow(text: str, known: dict[str, set[str]]) -> list[str]:
         found.append("has no `concurrency`: says not what becomes of an older run")
     for name, job in told["jobs"].items():
         found += [f"job {name}: {what}" for what in of_job(job, known)]
+    triggers = told.get("on", told.get(True))  # YAML 1.1 takes a bare `on` for a truth
+    found += of_triggers(triggers if isinstance(triggers, dict) else {}, told["jobs"])
+    found += of_gate(told["jobs"])
     return found
+
+
+def of_triggers(triggers: dict[str, Any], jobs: dict[str, Any]) -> Iterator[str]:
+    """Yield what a workflow does on behalf of those whose code must not do it."""
+    for name, job in jobs.items():
+        own = "self-hosted" in str(job.get("runs-on", ""))
+        if own and {"pull_request", "pull_request_target"} & set(triggers):
+            yield f"job {name}: anybody's pull request runs on a machine of one's own"
+        condition = str(job.get("if", ""))
+        if "workflow_run" in triggers and "needs" not in job and condition != RELEASE_ONLY:
+            for what in WHOSE:
+                if what not in condition:
+                    yield f"job {name}: follows a run without asking whether {what}"
+
+
+def of_gate(jobs: dict[str, Any]) -> Iterator[str]:
+    """Yield why a Quality Gate could be green although something else is not."""
+    for name, job in jobs.items():
+        if job.get("name") != GATE:
+            continue
+        if unseen := set(jobs) - {name} - set(job.get("needs", ())):
+            yield f"job {name}: does not need {', '.join(sorted(unseen))}"
+        if "!cancelled()" not in str(job.get("if", "")):
+            yield f"job {name}: is skipped when a job failed, and a check that was skipped counts as passed"
+        if "${{ toJSON(needs) }}" not in [str(step.get("env", {}).get("NEEDS")) for step in job["steps"]]:
+            yield f"job {name}: is not told the result of every job: NEEDS: ${{{{ toJSON(needs) }}}}"
 
 
 def of_job(job: dict[str, Any], known: dict[str, set[str]]) -> Iterator[str]:
@@ -102,6 +147,11 @@ def of_job(job: dict[str, Any], known: dict[str, set[str]]) -> Iterator[str]:
             step.get("with", {}).get("persist-credentials") is not False
         ):
             yield "its checkout leaves credentials behind: persist-credentials: false"
+        action = str(step.get("uses", "")).partition("@")[0]
+        for permission in PERMISSIONS.get(action, ()):
+            pushes = action != "docker/build-push-action" or step.get("with", {}).get("push")
+            if pushes and (job.get("permissions") or {}).get(permission) != "write":
+                yield f"{action} needs `{permission}: write`"
         if "run" in step:
             yield from of_run(str(step["run"]), matrix if isinstance(matrix, dict) else {}, known)
 
