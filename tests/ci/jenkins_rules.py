@@ -1,4 +1,4 @@
-"""The structure of a declarative Jenkinsfile, which only a running Jenkins checks otherwise; npm-groovy-lint knows Groovy.
+"""A declarative Jenkinsfile has the structure that only a running Jenkins checks; npm-groovy-lint knows Groovy.
 
 ``python tests/ci/jenkins_rules.py FILE`` prints findings, a line each, and ends with 1 if there is one: a section or a
 step that there is not, a stage without work or with two kinds of it, a shell step that runs something else than one nox
