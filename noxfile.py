@@ -21,6 +21,7 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
 import ci.hosted  # noqa: F401 (its sessions)
+import ci.pipelines  # noqa: F401
 from ci.steps import (
     CONSTRAINTS,
     HOSTED,
