@@ -20,8 +20,8 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
-import ci.hosted  # noqa: F401 (its sessions)
-import ci.pipelines  # noqa: F401
+import ci.hosted
+import ci.pipelines
 from ci.steps import (
     CONSTRAINTS,
     HOSTED,
