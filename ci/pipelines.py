@@ -12,7 +12,11 @@ import nox
 from ci.steps import ROOT, evidence, not_run
 
 TOOLS = ("node@24", "gitlab-ci-local@4.75.1")  # the runner does not start on older Node.js
-FLAGS = ("--force-shell-executor", "--shell-isolation", "--no-color", "--concurrency", "1")
+CACHE = Path.home() / ".cache"
+FLAGS = (
+    "--force-shell-executor", "--shell-isolation", "--no-color", "--concurrency", "1",
+    "--variable", f"UV_CACHE_DIR={CACHE / 'uv'}", "--variable", f"PIP_CACHE_DIR={CACHE / 'pip'}",
+)  # fmt: skip
 
 
 def runner(session: nox.Session) -> dict[str, str] | None:

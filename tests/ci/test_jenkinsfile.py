@@ -52,7 +52,9 @@ def test_every_session_of_the_ci_tier_is_in_every_pipeline() -> None:
     """What `make test` runs is run by GitLab and by Jenkins, too, and by GitHub."""
     import nox.registry
 
-    wanted = {name for name, session in nox.registry.get().items() if "ci" in session.tags} if known() else set()
+    known()  # loads the sessions
+    wanted = {name for name, session in nox.registry.get().items() if "ci" in session.tags} - {"gitlab-lint"}
+    assert wanted >= {"lint", "tests", "firmware"}
     root: Path = workflow_rules.ROOT
     for file in (root / ".gitlab-ci.yml", root / "Jenkinsfile", root / ".github" / "workflows" / "ci.yml"):
         text = file.read_text(encoding="utf-8")
