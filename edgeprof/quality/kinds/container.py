@@ -43,8 +43,7 @@ def judge(found: Sequence[tuple[str, Built]], limits: Limits) -> Reading:
     bad += [f"{name} checked nothing; wanted at least one check." for name, built in found if not built.checks]
     failed = [f"{name} ({detail})" if detail else name for name, passed, detail in checks if not passed]
     if failed:
-        bad.append(
-            f"{len(failed)} of {len(checks)} checks failed; wanted none: {listed(failed)}. Run the session again."
-        )
+        said = f"{len(failed)} of {len(checks)} checks failed; wanted none: {listed(failed)}."
+        bad.append(f"{said} Mend the image, then build it again.")
     images = sum(len(built.images) for _, built in found)
     return Reading(f"{images} images, {len(checks) - len(failed)} of {len(checks)} checks passed", tuple(bad))

@@ -40,7 +40,7 @@ def read(content: str) -> Covered:
         part = parts[_part(name)]
         part[0] += covered
         part[1] += everything
-    return Covered(percent, statements, tuple((part, *counts) for part, counts in sorted(parts.items())))
+    return Covered(percent, statements, tuple((part, done, of) for part, (done, of) in sorted(parts.items())))
 
 
 def _counts(summary: dict[str, Any], name: str) -> tuple[int, int]:

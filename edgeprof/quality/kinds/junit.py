@@ -43,7 +43,7 @@ def read(content: str) -> Run:
     if "<!DOCTYPE" in content or "<!ENTITY" in content:  # JUnit has neither, and entities can grow without end
         raise UnreadableError("it declares a document type, which JUnit has none of")
     try:
-        root = ET.fromstring(content)  # noqa: S314  # nosec B314: without entities, see above
+        root = ET.fromstring(content)  # noqa: S314  # nosec B314 - it has no entities
     except (ET.ParseError, ValueError) as error:
         raise UnreadableError(f"it is no XML ({error})") from error
     if root.tag not in ("testsuites", "testsuite"):
@@ -91,7 +91,7 @@ def judge(found: Sequence[tuple[str, Run]], limits: Limits) -> Reading:
         bad.append("There is no test in it; wanted at least one. Look at what selected none.")
     elif ran <= 0 and not left:
         bad.append(f"All {tests:,} tests are for other platforms; wanted at least one that ran.")
-    unsettled += [f"{n} tests were not run: {reason}" for reason, n in sorted(left.items())]
+    unsettled += [f"{n} tests were not run: {reason.rstrip('. ')}." for reason, n in sorted(left.items())]
     parts = [f"{ran:,} tests run", f"{len(failed):,} failed"]
     parts += [f"{sum(left.values()):,} not run"] if left else []
     parts += [f"{elsewhere:,} for other platforms"] if elsewhere else []

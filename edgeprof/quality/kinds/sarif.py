@@ -1,6 +1,7 @@
 """SARIF 2.1.0: what a static analysis found.
 
-Counted are results that nobody suppressed, of level warning or error or of a ``security-severity`` of 4.0 (medium) or more.
+Counted are results that nobody suppressed, of level warning or error, or of a ``security-severity`` of 4.0 (medium)
+or more.
 """
 
 from __future__ import annotations
