@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("notebook", nargs="?", metavar="NOTEBOOK", help="its name, or a path to an .ipynb")
-    parser.add_argument("data", nargs="?", metavar="DATA", help="what it reads: a data set (its parameter `data`), or evidence of a build (`reports`)")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="what it reads: a data set (its parameter `data`), or evidence of a build (`reports`)",
+    )
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="folder (default: report)")
     parser.add_argument("-p", dest="parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     parser.add_argument("--list", action="store_true", help="list the notebooks and their parameters")

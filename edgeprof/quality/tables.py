@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -15,11 +16,12 @@ __all__ = [
     "evidence_table",
     "findings_table",
     "headline",
-    "limits_record",
     "reasons_table",
     "regression_table",
+    "security_note",
     "tests_frame",
     "tests_table",
+    "verdict_record",
     "verdict_table",
 ]
 
@@ -38,13 +40,13 @@ def verdict_table(quality: Quality) -> pd.DataFrame:
     rows = [
         ("verdict", quality.headline, ""),
         ("coverage", _percent(head["coverage_percent"]), f"at least {limits.coverage_threshold_percent:g} %"),
-        ("findings of security tools", _count(head["security_findings"]),
+        ("findings of security tools", _with_rest(quality, "sarif", _count(head["security_findings"])),
          f"at most {limits.security_issues_threshold:g}"),
-        ("packages with known faults", _count(head["known_faults"]), "none"),
+        ("known faults of dependencies", _count(head["known_faults"]), "none"),
         ("new secrets", _count(head["new_secrets"]), "none"),
         ("benchmarks too slow", _count(head["benchmarks_too_slow"]),
          f"none by more than {limits.performance_regression_threshold_percent:g} %"),
-        ("tests failed", _count(head["tests_failed"]), "none"),
+        ("tests failed", _with_rest(quality, "junit", _count(head["tests_failed"])), "none"),
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["", "found", "wanted"], dtype=object)
 
@@ -76,6 +78,17 @@ def _sum(quality: Quality, column: str) -> int | None:
     return sum(int(row[column]) for row in rows) if rows else None
 
 
+def _with_rest(quality: Quality, kind: str, found: str) -> str:
+    """Return a figure, and beside it what it is not of: a sum over some tools is not one over all."""
+    left = _left_out(quality, kind)
+    return f"{found}; not run: {', '.join(left)}" if found != _NOT_RUN and left else found
+
+
+def _left_out(quality: Quality, *kinds: str) -> list[str]:
+    """Return the evidence of some kinds that there is no figure of."""
+    return [check.name for check in quality.checks if check.kind in kinds and check.reading is None]
+
+
 def _count(value: int | None) -> str:
     return _NOT_RUN if value is None else f"{value:,}"
 
@@ -84,13 +97,14 @@ def _percent(value: float | None) -> str:
     return _NOT_RUN if value is None else f"{int(100 * value + 1e-9) / 100:.2f} %"
 
 
-def limits_record(quality: Quality) -> dict[str, float]:
-    """Return the thresholds by name."""
-    limits = quality.limits
+def verdict_record(quality: Quality) -> dict[str, Any]:
+    """Return the verdict for programs, with the profile and thresholds that it was come to by."""
     return {
-        "coverage_threshold_percent": limits.coverage_threshold_percent,
-        "security_issues_threshold": limits.security_issues_threshold,
-        "performance_regression_threshold_percent": limits.performance_regression_threshold_percent,
+        "verdict": quality.verdict,
+        "exit_code": quality.exit_code,
+        "profile": quality.profile,
+        "text": quality.headline,
+        "thresholds": asdict(quality.limits),
     }
 
 
@@ -132,6 +146,16 @@ def coverage_table(quality: Quality) -> pd.DataFrame:
         for row in quality.rows("coverage")
     ]
     return pd.DataFrame(rows, columns=["part", "covered [%]", "lines and branches covered", "of"], dtype=object)
+
+
+def security_note(quality: Quality) -> str:
+    """Return who looked for what is in :func:`findings_table`, and who did not."""
+    kinds = ("secrets", "audit", "sarif")
+    looked = [check.name for check in quality.checks if check.kind in kinds and check.reading]
+    left = _left_out(quality, *kinds)
+    found = sum(len(quality.rows(kind)) for kind in kinds)
+    by = f"{found or 'Nothing'} found by {', '.join(looked)}." if looked else "Nobody looked."
+    return f"{by} Not run: {', '.join(left)}." if left else by
 
 
 def findings_table(quality: Quality) -> pd.DataFrame:
