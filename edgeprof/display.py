@@ -65,7 +65,7 @@ def _align(cell: str, width: int, column: Sequence[str]) -> str:
 
 
 def html_table(frame: pd.DataFrame, caption: str = "", longest: int = LONGEST, *, wrap: bool = False) -> str:
-    """Return a table of strings as HTML, every cell escaped and cut to a length; ``wrap`` lets cells have many lines."""
+    """Return a table of strings as HTML, cells escaped and cut to a length; with ``wrap`` they may have many lines."""
     columns = {name: [str(name), *map(str, frame[name])] for name in frame.columns}
     right = {name for name, cells in columns.items() if numeric(cells)}
 

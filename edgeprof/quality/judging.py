@@ -12,7 +12,7 @@ from typing import Any, Literal
 from edgeprof.display import Shown, Table
 from edgeprof.errors import unknown_name
 from edgeprof.quality.kinds import KINDS
-from edgeprof.quality.reading import Reading, UnreadableError
+from edgeprof.quality.reading import Reading, UnreadableError, counted
 from edgeprof.quality.rules import PROFILES, Evidence, Limits, Rules
 
 __all__ = ["Check", "File", "Outcome", "Quality", "Verdict", "judge"]
@@ -130,9 +130,9 @@ def _check(asked: Evidence, profile: str, limits: Limits, files: Sequence[File])
     required, names = asked.required(profile), tuple(name for name, _ in files)
     if not files:
         if required:
-            reason = f"There is none: no file is {asked.glob}; wanted {KINDS[asked.kind].wanted}. {_next(asked)}"
+            reason = f"No file matches {asked.glob}; wanted {KINDS[asked.kind].wanted}. {_next(asked)}"
             return Check(asked.name, asked.kind, "fail", "missing", (reason,))
-        reason = f"It was not run here: {asked.why}. {_next(asked)}"
+        reason = f"Not run here: {asked.why}. {_next(asked)}"
         return Check(asked.name, asked.kind, "not run", "not run", (reason,))
     found, broken = _read(asked, files)
     if not found:
@@ -147,7 +147,7 @@ def _check(asked: Evidence, profile: str, limits: Limits, files: Sequence[File])
 
 
 def _next(asked: Evidence) -> str:
-    return f"It is made by: {asked.made_by}."
+    return f"Made by: {asked.made_by}."
 
 
 def _read(asked: Evidence, files: Sequence[File]) -> tuple[list[tuple[str, Any]], list[str]]:
@@ -170,5 +170,5 @@ def _together(checks: Sequence[Check], limits: Limits) -> list[Check]:
     if total <= most or any(issues > most for _, issues in found):
         return []
     said = ", ".join(f"{name} {issues}" for name, issues in found if issues)
-    reason = f"{total} findings of all tools; wanted at most {most:g}: {said}. Mend or suppress each."
-    return [Check(TOGETHER, "sarif", "fail", f"{total} findings", (reason,))]
+    reason = f"{counted(total, 'finding')} of all tools; wanted at most {most:g}: {said}. Mend or suppress each."
+    return [Check(TOGETHER, "sarif", "fail", counted(total, "finding"), (reason,))]

@@ -8,7 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Reading", "UnreadableError", "as_json", "count", "flag", "items", "listed", "number", "table", "text"]
+__all__ = [
+    "Reading",
+    "UnreadableError",
+    "as_json",
+    "count",
+    "counted",
+    "flag",
+    "items",
+    "listed",
+    "number",
+    "table",
+    "text",
+]
 
 _MOST = 5
 """So many of a list stand in a reason; the rest are counted."""
@@ -107,6 +119,11 @@ def count(value: Any, what: str) -> int:
 
 def _kind(value: Any) -> str:
     return "not there" if value is None else f"a {type(value).__name__}"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a count with its noun: ``1 test``, ``1,200 tests``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -68,7 +68,7 @@ def test_its_parameters_are_what_papermill_sees(path):
     assert all(kind in ("str", "int", "float", "bool") or kind.startswith("list[") for kind, _ in declared.values())
     # A quality report reads what a build left, which is no data set: `edgeprof serve DATA` must not hand it one.
     assert declared[source_of(declared)] == declared["output_dir"] == ("str", "")
-    assert list(declared)[0] == source_of(declared)
+    assert next(iter(declared)) == source_of(declared)
     assert report.find_notebook(short_name(path.stem)) == path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, as_json, items, table
+from edgeprof.quality.reading import Reading, as_json, counted, items, table
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -26,4 +26,4 @@ def judge(found: Sequence[tuple[str, int]], limits: Limits) -> Reading:
     """Judge whether something was attested."""
     del limits
     bad = [f"{name} verified no attestation; wanted at least one." for name, verified in found if not verified]
-    return Reading(f"{sum(verified for _, verified in found)} attestations verified", tuple(bad))
+    return Reading(f"{counted(sum(verified for _, verified in found), 'attestation')} verified", tuple(bad))

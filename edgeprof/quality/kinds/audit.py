@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, UnreadableError, as_json, items, listed, table, text
+from edgeprof.quality.reading import Reading, UnreadableError, as_json, counted, items, listed, table, text
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -51,16 +51,16 @@ def judge(found: Sequence[tuple[str, tuple[Package, ...]]], limits: Limits) -> R
     bad, unsettled = [], []
     if faulty:
         names = listed([f"{p.name} {p.version}: {', '.join(p.faults)}".replace("  ", " ") for p in faulty])
-        bad.append(f"{len(faulty)} packages have known faults; wanted none: {names}. Upgrade them.")
+        bad.append(f"{counted(len(faulty), 'package')} with known faults; wanted none: {names}. Upgrade them.")
     if not audited:
         why = f" ({skipped[0].skipped})" if skipped else ""
         unsettled.append(
-            f"It audited nothing: none of {len(packages)} packages{why}. Run it where the advisory service answers."
+            f"It audited nothing: none of {counted(len(packages), 'package')}{why}. Run it where the advisory service answers."
         )
     elif skipped:
         names = listed([f"{p.name} ({p.skipped})" for p in skipped])
-        unsettled.append(f"{len(skipped)} of {len(packages)} packages were not audited: {names}. Run it again.")
-    shown = f"{audited} of {len(packages)} packages audited"
+        unsettled.append(f"{len(skipped)} of {counted(len(packages), 'package')} not audited: {names}. Run it again.")
+    shown = f"{audited} of {counted(len(packages), 'package')} audited"
     shown += f", {len(faulty)} with known faults" if audited else ""
     rows = tuple(
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, as_json, items, table, text
+from edgeprof.quality.reading import Reading, as_json, counted, items, table, text
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -26,4 +26,4 @@ def judge(found: Sequence[tuple[str, tuple[str, ...]]], limits: Limits) -> Readi
     """Judge whether there are figures at all; whether they are good is said by the comparison."""
     del limits
     bad = [f"{name} holds no benchmark; wanted at least one." for name, names in found if not names]
-    return Reading(f"{sum(len(names) for _, names in found)} benchmarks", tuple(bad))
+    return Reading(counted(sum(len(names) for _, names in found), "benchmark"), tuple(bad))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, as_json, flag, items, listed, table, text
+from edgeprof.quality.reading import Reading, as_json, counted, flag, items, listed, table, text
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -43,7 +43,9 @@ def judge(found: Sequence[tuple[str, Built]], limits: Limits) -> Reading:
     bad += [f"{name} checked nothing; wanted at least one check." for name, built in found if not built.checks]
     failed = [f"{name} ({detail})" if detail else name for name, passed, detail in checks if not passed]
     if failed:
-        said = f"{len(failed)} of {len(checks)} checks failed; wanted none: {listed(failed)}."
+        said = f"{len(failed)} of {counted(len(checks), 'check')} failed; wanted none: {listed(failed)}."
         bad.append(f"{said} Mend the image, then build it again.")
     images = sum(len(built.images) for _, built in found)
-    return Reading(f"{images} images, {len(checks) - len(failed)} of {len(checks)} checks passed", tuple(bad))
+    return Reading(
+        f"{counted(images, 'image')}, {len(checks) - len(failed)} of {counted(len(checks), 'check')} passed", tuple(bad)
+    )

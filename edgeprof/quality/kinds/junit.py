@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, UnreadableError, listed
+from edgeprof.quality.reading import Reading, UnreadableError, counted, listed
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -86,13 +86,13 @@ def judge(found: Sequence[tuple[str, Run]], limits: Limits) -> Reading:
     elsewhere, ran = skipped.total() - sum(left.values()), tests - skipped.total()
     bad, unsettled = [], []
     if failed:
-        bad.append(f"{len(failed)} of {tests:,} tests failed; wanted none: {listed(failed)}. Mend them.")
+        bad.append(f"{len(failed)} of {counted(tests, 'test')} failed; wanted none: {listed(failed)}. Mend them.")
     if not tests:
         bad.append("There is no test in it; wanted at least one. Look at what selected none.")
     elif ran <= 0 and not left:
         bad.append(f"All {tests:,} tests are for other platforms; wanted at least one that ran.")
-    unsettled += [f"{n} tests were not run: {reason.rstrip('. ')}." for reason, n in sorted(left.items())]
-    parts = [f"{ran:,} tests run", f"{len(failed):,} failed"]
+    unsettled += [f"{counted(n, 'test')} not run: {reason.rstrip('. ')}." for reason, n in sorted(left.items())]
+    parts = [f"{counted(ran, 'test')} run", f"{len(failed):,} failed"]
     parts += [f"{sum(left.values()):,} not run"] if left else []
     parts += [f"{elsewhere:,} for other platforms"] if elsewhere else []
     return Reading(", ".join(parts), tuple(bad), tuple(unsettled), rows=tuple(_row(*each) for each in found))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, as_json, listed, table, text
+from edgeprof.quality.reading import Reading, as_json, counted, listed, table, text
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -28,5 +28,7 @@ def judge(found: Sequence[tuple[str, Mapping[str, str]]], limits: Limits) -> Rea
     jobs = [(job, result) for _, results in found for job, result in results.items()]
     bad = [f"{name} names no job; wanted all that the gate needs." for name, results in found if not results]
     if lost := [f"{job}: {result}" for job, result in jobs if result != "success"]:
-        bad.append(f"{len(lost)} of {len(jobs)} jobs did not succeed; wanted all: {listed(lost)}. Read their logs.")
-    return Reading(f"{len(jobs) - len(lost)} of {len(jobs)} jobs succeeded", tuple(bad))
+        bad.append(
+            f"{len(lost)} of {counted(len(jobs), 'job')} without success; wanted all: {listed(lost)}. Read their logs."
+        )
+    return Reading(f"{len(jobs) - len(lost)} of {counted(len(jobs), 'job')} succeeded", tuple(bad))

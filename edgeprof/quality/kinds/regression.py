@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, UnreadableError, as_json, flag, items, listed, number, table, text
+from edgeprof.quality.reading import (
+    Reading,
+    UnreadableError,
+    as_json,
+    counted,
+    flag,
+    items,
+    listed,
+    number,
+    table,
+    text,
+)
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -79,13 +90,15 @@ def judge(found: Sequence[tuple[str, tuple[Ratio, ...]]], limits: Limits) -> Rea
     bad, unsettled, noted = [], [], []
     bad += [f"{name} compares nothing; wanted at least one benchmark." for name, there in found if not there]
     if slow:
-        said = f"{len(slow)} benchmarks are slower by more than {percent:g} %: {listed([str(r) for r in slow])}."
+        said = f"{counted(len(slow), 'benchmark')} slower by more than {percent:g} %: {listed([str(r) for r in slow])}."
         bad.append(f"{said} Profile what changed between base and head.")
     if thin:
-        unsettled.append(f"{len(thin)} benchmarks have not enough data to judge: {listed(thin)}. Measure more rounds.")
+        unsettled.append(
+            f"{counted(len(thin), 'benchmark')} without enough data to judge: {listed(thin)}. Measure more rounds."
+        )
     if slower:
         noted.append(f"slower, within {percent:g} % or not certain to be beyond: {listed([str(r) for r in slower])}")
-    shown = f"{len(ratios)} benchmarks compared, {len(slow)} too slow"
+    shown = f"{counted(len(ratios), 'benchmark')} compared, {len(slow)} too slow"
     shown += f", {len(slower)} slower" if slower else ""
     rows = tuple(
         {

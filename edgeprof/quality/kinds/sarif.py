@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeprof.quality.reading import Reading, UnreadableError, as_json, items, listed, table, text
+from edgeprof.quality.reading import Reading, UnreadableError, as_json, counted, items, listed, table, text
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -132,10 +132,12 @@ def judge(found: Sequence[tuple[str, Scan]], limits: Limits) -> Reading:
             for _, scan in found for tool in scan.broken]  # fmt: skip
     if len(findings) > limits.security_issues_threshold:
         least = f"wanted at most {limits.security_issues_threshold:g}"
-        bad.append(f"{len(findings)} findings; {least}: {listed([str(f) for f in findings])}. Mend or suppress each.")
+        bad.append(
+            f"{counted(len(findings), 'finding')}; {least}: {listed([str(f) for f in findings])}. Mend or suppress each."
+        )
     rows = tuple(
         {"tool": f.tool, "rule": f.rule, "level": f.level, "file": f.file, "line": f.line, "message": f.message}
         for f in findings
     )
     lesser = f", {others} suppressed or below warning" if others else ""
-    return Reading(f"{len(findings)} findings{lesser}", tuple(bad), issues=len(findings), rows=rows)
+    return Reading(f"{counted(len(findings), 'finding')}{lesser}", tuple(bad), issues=len(findings), rows=rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, UnreadableError, as_json, items, table
+from edgeprof.quality.reading import Reading, UnreadableError, as_json, counted, items, table
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -28,4 +28,4 @@ def judge(found: Sequence[tuple[str, int]], limits: Limits) -> Reading:
     """Judge whether it lists anything."""
     del limits
     bad = [f"{name} lists no component; wanted what is installed." for name, components in found if not components]
-    return Reading(f"{sum(components for _, components in found)} components", tuple(bad))
+    return Reading(counted(sum(components for _, components in found), "component"), tuple(bad))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeprof.quality.reading import Reading, as_json, count, items, listed, table, text
+from edgeprof.quality.reading import Reading, as_json, count, counted, items, listed, table, text
 
 if TYPE_CHECKING:
     from edgeprof.quality.rules import Limits
@@ -40,8 +40,10 @@ def judge(found: Sequence[tuple[str, Search]], limits: Limits) -> Reading:
     bad = [f"{name} searched no file; wanted all of the repository's." for name, s in found if not s.checked_files]
     if new:
         said = listed([f"{kind} at {file}:{line}" for file, line, kind in new])
-        bad.append(f"{len(new)} new secrets; wanted none: {said}. Revoke each, then take it out of the history.")
+        bad.append(
+            f"{counted(len(new), 'new secret')}; wanted none: {said}. Revoke each, then take it out of the history."
+        )
     rows = tuple(
         {"tool": "secrets", "rule": k, "level": "error", "file": f, "line": n, "message": ""} for f, n, k in new
     )
-    return Reading(f"{files:,} files searched, {len(new)} new secrets", tuple(bad), rows=rows)
+    return Reading(f"{counted(files, 'file')} searched, {counted(len(new), 'new secret')}", tuple(bad), rows=rows)
