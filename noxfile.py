@@ -20,6 +20,7 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
+import ci.quality  # noqa: F401
 from ci.steps import (
     CONSTRAINTS,
     HOSTED,

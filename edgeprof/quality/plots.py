@@ -42,7 +42,8 @@ def plot_tests(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         has = data[column] > 0  # a bar of no width would still have its edge
         if has.any():
             ax.barh(
-                [row for row in at if has.iloc[row]], data[column][has], left=begin[has], height=_BAR, color=colour, label=label, hatch=hatch,
+                [row for row in at if has.iloc[row]], data[column][has], left=begin[has], height=_BAR, color=colour,
+                label=label, hatch=hatch,
                 edgecolor=look.muted if hatch or colour == look.blank else colour, linewidth=0.6,
             )  # fmt: skip
         begin = begin + data[column]

@@ -118,7 +118,7 @@ def reasons_table(quality: Quality) -> pd.DataFrame:
     """Return every reason not to pass, and what else a reader should know."""
     rows = [(check.outcome, check.name, reason) for check in _in_order(quality) for reason in check.reasons]
     rows += [("note", check.name, text) for check in quality.checks for text in check.noted]  # type: ignore[misc]
-    return pd.DataFrame(rows, columns=["", "evidence", "reason"], dtype=object)
+    return pd.DataFrame(rows, columns=["outcome", "evidence", "reason"], dtype=object)
 
 
 def tests_frame(quality: Quality) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def judge(found: Sequence[tuple[str, tuple[Package, ...]]], limits: Limits) -> R
     if not audited:
         why = f" ({skipped[0].skipped})" if skipped else ""
         unsettled.append(
-            f"It audited nothing: none of {counted(len(packages), 'package')}{why}. Run it where the advisory service answers."
+            f"It audited nothing: none of {counted(len(packages), 'package')}{why}. Run it where the service answers."
         )
     elif skipped:
         names = listed([f"{p.name} ({p.skipped})" for p in skipped])

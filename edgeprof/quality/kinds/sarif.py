@@ -132,9 +132,7 @@ def judge(found: Sequence[tuple[str, Scan]], limits: Limits) -> Reading:
             for _, scan in found for tool in scan.broken]  # fmt: skip
     if len(findings) > limits.security_issues_threshold:
         least = f"wanted at most {limits.security_issues_threshold:g}"
-        bad.append(
-            f"{counted(len(findings), 'finding')}; {least}: {listed([str(f) for f in findings])}. Mend or suppress each."
-        )
+        bad.append(f"{counted(len(findings), 'finding')}; {least}: {listed([str(f) for f in findings])}. Mend each.")
     rows = tuple(
         {"tool": f.tool, "rule": f.rule, "level": f.level, "file": f.file, "line": f.line, "message": f.message}
         for f in findings
