@@ -37,6 +37,8 @@ def read(content: str) -> Gated:
         raise UnreadableError(f"its verdict is {verdict!r}, none of {', '.join(VERDICTS)}")
     checks = [table(check, "a check") for check in items(data.get("checks"), "checks")]
     outcomes = Counter(text(check.get("outcome"), "outcome of a check") for check in checks)
+    if strange := set(outcomes) - {*VERDICTS, "skipped"}:
+        raise UnreadableError(f"the outcome of a check is {min(strange)!r}, none of {', '.join(VERDICTS)}, skipped")
     reasons = [str(problem) for problem in items(data.get("problems", []), "problems")]
     for check in checks:
         if check["outcome"] in ("fail", "could not judge"):

@@ -75,18 +75,20 @@ def _rules(run: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _findings(tool: str, results: Sequence[Any], rules: list[dict[str, Any]]) -> Iterator[Finding]:
-    by_id = {rule.get("id"): rule for rule in rules}
+    by_id = {text(rule.get("id"), "the id of a rule"): rule for rule in rules}
     for result in results:
         result = table(result, "a result")
-        name = result.get("ruleId") or table(result.get("rule", {}), "rule of a result").get("id")
+        name = result.get("ruleId") or table(result.get("rule", {}), "rule of a result").get("id") or ""
+        name = text(name, "ruleId of a result")
         index = result.get("ruleIndex")
         rule = by_id.get(name) or (rules[index] if isinstance(index, int) and 0 <= index < len(rules) else {})
         level = _level(result, rule)
         if _is_left(result) and (level in _COUNTED or _severity(result, rule) >= MEDIUM):
             file, line = _place(result)
             said = table(result.get("message", {}), "message of a result").get("text", "")
-            name = str(name or rule.get("id") or "a rule without a name")
-            yield Finding(tool, name, level, file, line, " ".join(str(said).split()))
+            yield Finding(
+                tool, name or rule.get("id") or "a rule without a name", level, file, line, " ".join(str(said).split())
+            )
 
 
 def _is_left(result: Mapping[str, Any]) -> bool:
