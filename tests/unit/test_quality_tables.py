@@ -9,8 +9,8 @@ import quality_evidence as q
 from matplotlib import pyplot as plt
 
 from edgeprof import plots
+from edgeprof.plots import plot_coverage, plot_tests
 from edgeprof.quality import judge, tables
-from edgeprof.quality.plots import plot_coverage, plot_tests
 
 matplotlib.use("agg")
 

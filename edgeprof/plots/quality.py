@@ -78,7 +78,7 @@ def plot_coverage(data: pd.DataFrame, *, least: float, ax: Axes | None = None) -
         judged = part == "all"
         colour = (look.over if percent < least else look.colours[0]) if judged else look.grey
         ax.barh(row, percent, height=_BAR, color=colour)
-        _beside(ax, row, f"{int(100 * percent + 1e-9) / 100:.2f} %", colour if judged else look.text)
+        _beside(ax, row, f"{int(100 * percent + 1e-9) / 100:.2f} %", style.ink(colour) if judged else look.text)
     ax.axvline(least, color=look.text, linewidth=1.2, linestyle="--")
     ax.annotate(
         f"wanted: {least:g} %", (least, 1), xycoords=("data", "axes fraction"), xytext=(-3, 3),
