@@ -31,20 +31,19 @@ def plot_tests(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = _rows(ax, [mpl_text(name, _LONGEST) for name in data["session"]])
     look = style.look()
     parts = {
-        "passed": ("passed", look.colours[0], ""),
-        "elsewhere": ("for other platforms", look.blank, ""),
-        "not_run": ("not run", look.background, "////"),
-        "failed": ("failed", look.over, ""),
+        "passed": (look.colours[0], ""),
+        "elsewhere": (look.blank, ""),
+        "not_run": (look.background, "////"),
+        "failed": (look.over, ""),
     }
     totals = data[list(parts)].sum(axis=1)
     at, begin = range(len(data)), pd.Series(0, index=data.index)
-    for column, (label, colour, hatch) in parts.items():
+    for column, (colour, hatch) in parts.items():
         has = data[column] > 0  # a bar of no width would still have its edge
         if has.any():
             ax.barh(
                 [row for row in at if has.iloc[row]], data[column][has], left=begin[has], height=_BAR, color=colour,
-                label=label, hatch=hatch,
-                edgecolor=look.muted if hatch or colour == look.blank else colour, linewidth=0.6,
+                hatch=hatch, edgecolor=look.muted if hatch or colour == look.blank else colour, linewidth=0.6,
             )  # fmt: skip
         begin = begin + data[column]
     for row, (total, failed, left) in enumerate(zip(totals, data["failed"], data["not_run"], strict=True)):
@@ -52,10 +51,7 @@ def plot_tests(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         _beside(ax, row, ", ".join(words), look.over if failed else look.text)
     ax.set_xlim(0, max(totals.max() if len(totals) else 0, 1) * style.HEADROOM)
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:,g}")
-    ax.set_xlabel("tests [number]")
-    if len(data) and len(ax.patches):
-        ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16 * 4.2 / _height(len(data)) - 0.04), ncols=4,
-                  frameon=False, fontsize=8.5)  # fmt: skip
+    ax.set_xlabel("tests [number]\nfrom the left: passed, for other platforms (pale),\nnot run (hatched), failed (red)")
     style.title(ax, "Tests by session")
     return ax
 
