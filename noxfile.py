@@ -20,8 +20,6 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
-import ci.hosted
-import ci.pipelines
 from ci.steps import (
     CONSTRAINTS,
     HOSTED,
@@ -382,3 +380,10 @@ def constraints(session: nox.Session) -> None:
         head = "# The one stack that the notebooks' stored outputs are compared under (strict nbval).\n"
         text = head + "# Made by: nox -s constraints\n" + Path(folder, "out.txt").read_text(encoding="utf-8")
         (ROOT / CONSTRAINTS).write_text(text, encoding="utf-8")
+
+
+# ---- sessions of other modules, in the order in which they run ----
+
+import ci.hosted
+import ci.pipelines
+import ci.quality  # the last: it judges what all others left

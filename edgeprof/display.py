@@ -64,13 +64,15 @@ def _align(cell: str, width: int, column: Sequence[str]) -> str:
     return cell.rjust(width) if numeric(column) else cell.ljust(width)
 
 
-def html_table(frame: pd.DataFrame, caption: str = "", longest: int = LONGEST) -> str:
-    """Return a table of strings as HTML, every cell escaped and cut to a length."""
+def html_table(frame: pd.DataFrame, caption: str = "", longest: int = LONGEST, *, wrap: bool = False) -> str:
+    """Return a table of strings as HTML, cells escaped and cut to a length; with ``wrap`` they may have many lines."""
     columns = {name: [str(name), *map(str, frame[name])] for name in frame.columns}
     right = {name for name, cells in columns.items() if numeric(cells)}
 
+    lines = ";white-space:normal" if wrap else ""
+
     def cell(tag: str, name: str, value: object) -> str:
-        style = ' style="text-align:right"' if name in right else ' style="text-align:left"'
+        style = ' style="text-align:right"' if name in right else f' style="text-align:left{lines}"'
         return f"<{tag}{style}>{html_text(value, longest)}</{tag}>"
 
     head = "".join(cell("th", n, n) for n in frame.columns)
@@ -88,10 +90,13 @@ def _html_note(text: str) -> str:
 
 
 class Table:
-    """A table of strings that shows itself: aligned text in a terminal, escaped HTML in a notebook."""
+    """A table of strings that shows itself: aligned text in a terminal, escaped HTML in a notebook.
 
-    def __init__(self, frame: pd.DataFrame, caption: str = "", *, longest: int = LONGEST) -> None:
-        self.frame, self.caption, self.longest = frame, caption, longest
+    ``wrap`` is for cells that are sentences: in HTML they have as many lines as they need.
+    """
+
+    def __init__(self, frame: pd.DataFrame, caption: str = "", *, longest: int = LONGEST, wrap: bool = False) -> None:
+        self.frame, self.caption, self.longest, self.wrap = frame, caption, longest, wrap
 
     def __repr__(self) -> str:
         return text_table(self.frame, self.longest) + (
@@ -99,7 +104,7 @@ class Table:
         )
 
     def _repr_html_(self) -> str:
-        return html_table(self.frame, self.caption, self.longest)
+        return html_table(self.frame, self.caption, self.longest, wrap=self.wrap)
 
 
 class Shown:

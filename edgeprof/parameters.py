@@ -18,7 +18,21 @@ from edgeprof.errors import ReportError, UsageError, unknown_name
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Parameter", "checked", "find_notebook", "list_notebooks", "literal", "parameter_table", "parameters_of"]
+__all__ = [
+    "SOURCES",
+    "Parameter",
+    "checked",
+    "find_notebook",
+    "list_notebooks",
+    "literal",
+    "parameter_table",
+    "parameters_of",
+    "short_name",
+    "source_of",
+]
+
+SOURCES = ("data", "reports")
+"""The parameters that say what a notebook reads: a data set, or a folder of evidence that a build left."""
 
 _CASTS = {"str": str, "int": int, "float": float, "bool": bool}
 
@@ -40,6 +54,23 @@ def list_notebooks() -> dict[str, Path]:
     return {path.stem: path for path in sorted(resources.path("notebooks").glob("*.ipynb"))}
 
 
+def short_name(stem: str) -> str:
+    """Return a notebook's name without the number that orders it.
+
+    Examples
+    --------
+    >>> short_name("02_inspect_run"), short_name("quality_report")
+    ('inspect_run', 'quality_report')
+    """
+    return re.sub(r"^\d+_", "", stem)
+
+
+def source_of(declared: Iterable[str]) -> str:
+    """Return the parameter that says what a notebook reads; ``data`` if it has none, which is then an error."""
+    names = set(declared)
+    return next((source for source in SOURCES if source in names), SOURCES[0])
+
+
 def find_notebook(name: str) -> Path:
     """Return a notebook by path or by name; a unique part of the name will do.
 
@@ -53,7 +84,7 @@ def find_notebook(name: str) -> Path:
             return Path(name)
         raise UsageError(f"There is no notebook {name}. `edgeprof report --list` names those that come with edgeprof.")
     known = list_notebooks()
-    matches = [path for stem, path in known.items() if name in (stem, stem.partition("_")[2])]
+    matches = [path for stem, path in known.items() if name in (stem, short_name(stem))]
     if len(matches) == 1:
         return matches[0]
     raise unknown_name("notebook", name, known, "A path to an .ipynb works too.")

@@ -18,7 +18,7 @@ from edgeprof.errors import StorageError, UsageError
 from edgeprof.layout import MANIFEST, current, file_sha256, write_json
 from edgeprof.notebook_run import execute
 from edgeprof.page import to_html
-from edgeprof.parameters import Parameter, checked, find_notebook, list_notebooks, literal, parameters_of
+from edgeprof.parameters import Parameter, checked, find_notebook, list_notebooks, literal, parameters_of, source_of
 from edgeprof.report_files import NOTEBOOK, PAGE, RESULTS, write_text, writing
 
 if TYPE_CHECKING:
@@ -92,8 +92,9 @@ def make_report(notebook: Path, out: Path, given: Mapping[str, Any]) -> Report:
         raise UsageError("The parameter 'output_dir' is the report's own folder: choose it with --out.")
     if "output_dir" in declared:
         values["output_dir"] = str(out.absolute())
-    if values.get("data"):
-        values["data"] = _found(values["data"])
+    source = source_of(declared)
+    if values.get(source):
+        values[source] = _found(values[source], source)
     executed, page, results, partial = (out / n for n in (NOTEBOOK, PAGE, RESULTS, _PARTIAL))
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -120,11 +121,15 @@ def make_report(notebook: Path, out: Path, given: Mapping[str, Any]) -> Report:
     return Report(page, results, executed)
 
 
-def _found(data: str) -> str:
-    """Return where a data set is, absolute, for a notebook runs in its own folder."""
-    if "://" in data:
+def _found(data: str, source: str) -> str:
+    """Return where a data set or a folder of evidence is, absolute, for a notebook runs in its own folder."""
+    if "://" in data and source == "data":
         return data
     if not Path(data).is_dir():
+        if source != "data":
+            raise StorageError(
+                f"There is no evidence at {data}: the folder does not exist. nox's sessions leave theirs in reports/."
+            )
         raise StorageError(f"There is no data set at {data}: the folder does not exist. `edgeprof demo` makes one.")
     return str(Path(data).absolute())
 

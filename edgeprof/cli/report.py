@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("notebook", nargs="?", metavar="NOTEBOOK", help="its name, or a path to an .ipynb")
-    parser.add_argument("data", nargs="?", metavar="DATA", help="the data set (the notebook's parameter `data`)")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="what it reads: a data set (its parameter `data`), or evidence of a build (`reports`)",
+    )
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="folder (default: report)")
     parser.add_argument("-p", dest="parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     parser.add_argument("--list", action="store_true", help="list the notebooks and their parameters")
@@ -54,15 +59,17 @@ def run(args: argparse.Namespace) -> int:
         return _leaderboard(args.leaderboard, args.out)
     if args.notebook is None:
         raise UsageError("Which notebook? `edgeprof report --list` names them.")
+    from edgeprof.parameters import parameters_of, source_of
     from edgeprof.report import find_notebook, make_report
 
-    given: dict[str, str] = {"data": args.data} if args.data else {}
+    notebook = find_notebook(args.notebook)
+    given: dict[str, str] = {source_of(parameters_of(notebook)): args.data} if args.data else {}
     for pair in args.parameter:
         if "=" not in pair:
             raise UsageError(f"-p takes NAME=VALUE, not {pair!r}.")
         given |= [pair.split("=", 1)]
     try:
-        report = make_report(find_notebook(args.notebook), args.out, given)
+        report = make_report(notebook, args.out, given)
     except CellError as error:
         from edgeprof.cli.cell_failure import tell
 

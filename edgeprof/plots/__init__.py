@@ -12,6 +12,7 @@ from edgeprof.plots.fleet import plot_fleet
 from edgeprof.plots.front import plot_front
 from edgeprof.plots.memory import plot_memory_budget, plot_sections
 from edgeprof.plots.pairs import plot_pairs
+from edgeprof.plots.quality import plot_coverage, plot_tests
 from edgeprof.plots.run import plot_passes
 from edgeprof.plots.scaling import plot_scaling
 from edgeprof.plots.stages import plot_stages
@@ -21,6 +22,7 @@ from edgeprof.plots.tradeoff import plot_tradeoff
 __all__ = [
     "plot_changes",
     "plot_cost_by_position",
+    "plot_coverage",
     "plot_fleet",
     "plot_front",
     "plot_itl",
@@ -30,6 +32,7 @@ __all__ = [
     "plot_scaling",
     "plot_sections",
     "plot_stages",
+    "plot_tests",
     "plot_tradeoff",
     "tick_unit",
     "use",

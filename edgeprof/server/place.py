@@ -45,18 +45,21 @@ def own_folders(folder: Path) -> None:
 def write_prepared(notebook: Path, data: Path, target: Path) -> None:
     """Write a notebook with its parameter ``data`` set, as papermill does it, and without the outputs of other data.
 
+    One that reads evidence of a build, not a data set, has no such parameter and begins with its own.
+
     Raises
     ------
     ReportError, UsageError
-        It is no notebook, or has no such parameter.
+        It is no notebook, or has no parameter for what it reads.
     """
     import nbformat
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    from edgeprof.parameters import checked
+    from edgeprof.parameters import checked, parameters_of, source_of
 
-    node = parameterize_notebook(load_notebook_node(str(notebook)), checked(notebook, {"data": str(data)}))
+    given = {"data": str(data)} if source_of(parameters_of(notebook)) == "data" else {}
+    node = parameterize_notebook(load_notebook_node(str(notebook)), checked(notebook, given))
     for cell in node.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

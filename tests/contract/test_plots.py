@@ -43,6 +43,7 @@ EXAMPLES = {
         {"smallest": 0.02},
     ),
     "plot_cost_by_position": ({"group": ["a", "a", "b"], "position": [0, 1, 0], "ticks": [1, 2, 3]}, {}),
+    "plot_coverage": ({"part": ["all", "a", "b"], "percent": [79.9, 60.0, 95.5]}, {"least": 80.0}),
     "plot_fleet": (
         {
             "group": ["a", "b", "a", "b"],
@@ -115,13 +116,23 @@ EXAMPLES = {
         },
         {},
     ),
+    "plot_tests": (
+        {
+            "session": ["_a$b", "b"],
+            "passed": [1200, 30],
+            "failed": [0, 1],
+            "not_run": [0, 2],
+            "elsewhere": [4, 0],
+        },
+        {},
+    ),
     "plot_tradeoff": (
         {"group": ["a", "b"], "perplexity": [2.0, 3.0], "model_bytes": [1, 2]},
         {"x": "model_bytes", "xlabel": "size [byte]"},
     ),
 }
 
-RATIOS = {"plot_fleet"}  # shows no ticks
+RATIOS = {"plot_fleet", "plot_tests"}  # show no ticks
 IN_DATA = {"plot_scaling"}  # a column says of which clock
 
 pytestmark = pytest.mark.parametrize("name", NAMES)

@@ -15,6 +15,7 @@ from nbformat import v4
 
 from edgeprof import offline, page, parameters, report
 from edgeprof.errors import ReportError, StorageError, UsageError
+from edgeprof.server import place
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 PARAMETERS = """\
@@ -54,6 +55,23 @@ def test_notebooks_are_found_by_name_and_by_path(some):
     assert report.find_notebook("quickstart") == known["00_quickstart"]
     assert report.find_notebook("03_compare_quantizations") == known["03_compare_quantizations"]
     assert report.find_notebook(str(some)) == some
+
+
+def test_a_notebook_reads_a_data_set_or_evidence():
+    known = report.list_notebooks()
+    assert report.find_notebook("quality_report") == known["quality_report"]
+    assert parameters.source_of(parameters.parameters_of(known["quality_report"])) == "reports"
+    assert parameters.source_of(parameters.parameters_of(known["02_inspect_run"])) == "data"
+    assert parameters.source_of(["n"]) == "data", "then the usual error names what there is"
+    assert parameters.short_name("06_regression_gate") == "regression_gate"
+
+
+def test_a_notebook_that_reads_evidence_is_not_begun_with_a_data_set(tmp_path):
+    for name, begins in (("quality_report", False), ("02_inspect_run", True)):
+        place.write_prepared(report.list_notebooks()[name], tmp_path / "data-of-mine", tmp_path / "copy.ipynb")
+        text = (tmp_path / "copy.ipynb").read_text(encoding="utf-8")
+        assert ("data-of-mine" in text) == begins
+        assert "image/png" not in text
 
 
 def test_an_unknown_notebook_names_the_closest():

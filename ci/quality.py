@@ -1,0 +1,43 @@
+"""The session that judges what all others left in reports/."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import nox
+
+from ci.steps import IN_CI, ROOT, evidence, install
+
+PROFILES = ("offline", "hosted")
+
+
+# On a laptop not every Python and tool is there: what is missing is in the list at the end, not a reason to be red.
+@nox.session(name="quality-gate", tags=["ci"] if IN_CI else [])
+def quality_gate(session: nox.Session) -> None:
+    """Judge the evidence in reports/ by ci/quality.toml: ``-- hosted`` (the default on GitHub) or ``-- offline``."""
+    profile = session.posargs[0] if session.posargs else usual_profile()
+    if profile not in PROFILES or len(session.posargs) > 1:
+        session.error(f"The gate takes one profile, {' or '.join(PROFILES)}; not: {' '.join(session.posargs)}.")
+    install(session)
+    if needs := os.environ.get("NEEDS"):  # GitHub's, of every job
+        (ROOT / "reports" / "needs.json").write_text(json.dumps(json.loads(needs)), encoding="utf-8")
+    out = evidence("quality")
+    results = out / "results.json"
+    results.unlink(missing_ok=True)  # a gate that does not come to an end has no verdict
+    given = (f"profile={profile}", f"rules={ROOT / 'ci' / 'quality.toml'}")
+    session.run(
+        "python", "-m", "edgeprof", "report", "quality_report", str(ROOT / "reports"), f"--out={out}",
+        *(part for pair in given for part in ("-p", pair)), silent=True,
+    )  # fmt: skip
+    found = json.loads(results.read_text(encoding="utf-8"))["results"]
+    for row in found["reasons"]:
+        session.log(f"{row['outcome']}: {row['evidence']}: {row['reason']}")
+    session.log(f"Quality gate: {found['verdict']['text']}. The report: {out / 'report.html'}")
+    if found["verdict"]["exit_code"]:
+        session.error(f"The quality gate's verdict is {found['verdict']['verdict']}, for the reasons above.")
+
+
+def usual_profile() -> str:
+    """Return the profile of a run that names none: everything is required where everything can be had."""
+    return "hosted" if "GITHUB_ACTIONS" in os.environ else "offline"
