@@ -35,11 +35,11 @@ NOT_SECRET = (
     r'\("[0-9a-f]{40}", "v\d',  # commits of actions, which a rule demands
 )
 HEURISTICS = (
-    "indirect_reference", "likely_id_string", "not_alphanumeric_string", "potential_uuid", "prefixed_with_dollar_sign",
+    "likely_id_string", "not_alphanumeric_string", "potential_uuid", "prefixed_with_dollar_sign",
     "sequential_string", "templated_secret",
 )  # fmt: skip
-"""detect-secrets' own, on its command line the usual ones. Left out is the one that *verifies*: it sends what looks
-like a key to the service that the key is for."""
+"""detect-secrets' own, as on its command line but for two: the one that *verifies* sends what looks like a key to the
+service that the key is for; `indirect_reference` takes a third of the time, and lets more pass."""
 NOT_HERE = (
     "ArtifactoryDetector", "CloudantDetector", "DiscordBotTokenDetector", "IbmCloudIamDetector", "IbmCosHmacDetector",
     "IPPublicDetector", "MailchimpDetector", "SendGridDetector", "SoftlayerDetector", "SquareOAuthDetector",
