@@ -26,7 +26,7 @@ class Audit:
 
     @property
     def verdict(self) -> Literal["faulty", "not run", "incomplete", "clean"]:
-        """Only where every package was audited, and there is one, it is clean: pip-audit itself ends with 0 for less."""
+        """Clean is only what was audited as a whole: pip-audit ends with 0, too, where it could look up nothing."""
         if self.faulty:
             return "faulty"
         if not self.audited:

@@ -28,7 +28,7 @@ Command = list[str]
 
 @dataclass(frozen=True)
 class Check:
-    """A check: what it is about, what it runs (a command after the other), which files it minds (as pre-commit says)."""
+    """A check: what it is about, the commands it runs, which files it minds (as pre-commit says it), is it of CI."""
 
     about: str
     commands: Callable[[], Iterator[Command]]
@@ -118,10 +118,10 @@ CHECKS: dict[str, Check] = {
     "ruff-format": Check("layout, notebooks too", always(["ruff", "format", "--check", "."]), CODE),
     "mypy": Check("types", always(["mypy"]), r"^(edgeprof/.*\.py|pyproject\.toml)$"),
     "codespell": Check("spelling", always(["codespell"])),
-    "secrets": Check("keys, tokens, passwords (detect-secrets)", always(python("-m", "ci.secrets"))),
+    "secrets": Check("nothing that nobody else may know by detect-secrets", always(python("-m", "ci.secrets"))),
     "notebooks": Check("notebooks are thin, and as they were stored", always(python(*HYGIENE)), r"\.ipynb$"),
     "schemas": Check(
-        "workflows and the like follow their schemas (check-jsonschema)",
+        "workflows and the like follow their schemas by check-jsonschema",
         schemas,
         r"^(\.github/|ci/gitlab/|\.gitlab-ci\.yml$|\.readthedocs\.yaml$)",
         of_ci=True,
@@ -171,8 +171,8 @@ def run_command(command: Command) -> bool:
 def hooks() -> str:
     """Return .pre-commit-config.yaml."""
     lines = [
-        "# Made by: python -m ci.checks --hooks. Every hook is one of the list in ci/checks.py, as nox -s lint runs it, and",
-        "# downloads nothing: the tools are those of the active environment (pip install -e . --group dev).",
+        "# Made by: python -m ci.checks --hooks. Every hook is one of the list in ci/checks.py, as nox -s lint runs it;",
+        "# nothing is downloaded. The tools are the active environment's: pip install -e . --group dev",
         "default_install_hook_types: [pre-commit]",
         "repos:",
         "  - repo: local",
@@ -181,7 +181,7 @@ def hooks() -> str:
     for name, check in CHECKS.items():
         lines += [
             f"      - id: {name}",
-            f'        name: "{name}: {check.about}"',
+            f'        name: "{name} ({check.about})"',
             f"        entry: python -m ci.checks {name}",
             "        language: system",
             "        pass_filenames: false",

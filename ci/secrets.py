@@ -46,7 +46,7 @@ NOT_HERE = (
     "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
 )  # fmt: skip
 """Services that nobody here has an account with, and addresses, which versions look like: each detector reads every
-line, and all of them would double the time. A key of theirs in quotes is random letters, which are found all the same."""
+line, and these would double the time. A key of theirs in quotes is random letters, which are found all the same."""
 
 
 def tracked(root: Path = ROOT) -> list[str]:
@@ -127,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{one['file']}:{one['line']}: {one['type']}")
     if new:
         print(
-            "Take it out, and withdraw it where it is valid: it is in this clone's history as soon as it is committed.\n"
+            "Take it out, and withdraw it where it is valid: what was committed stays in the history.\n"
             "No secret? Write `pragma: allowlist secret` in a comment there, or: python -m ci.secrets --update"
         )
     print(f"{len(names)} files looked at, {len(new)} new secrets")

@@ -17,17 +17,24 @@ OURS = ("edgeprof", "ci", "noxfile.py")
 
 @nox.session(tags=["security", "ci"])
 def security(session: nox.Session) -> None:
-    """Look for dangerous code (bandit, semgrep), secrets, unsafe workflows (zizmor) and known faults (pip-audit)."""
+    """Look for dangerous code (bandit, semgrep), secrets, unsafe workflows (zizmor), known faults (pip-audit)."""
     install(session, "security")
     folder = evidence("security")
     for old in folder.glob("*"):
         old.unlink()  # what is not made today is not there
     bandit = ["bandit", "--quiet", "--recursive", "--configfile=pyproject.toml", "--format=sarif", "--exit-zero"]
     semgrep = [tools.semgrep(session), "scan", "--metrics=off", "--disable-version-check", "--quiet"]
-    zizmor = ["zizmor", "--offline", "--no-progress", "--format=sarif", ".github"]  # so it ends with 0 for findings, too
+    zizmor = [
+        "zizmor",
+        "--offline",
+        "--no-progress",
+        "--format=sarif",
+        ".github",
+    ]  # so it ends with 0 for findings, too
     to = {name: folder / f"{name}.sarif" for name in ("bandit", "semgrep", "zizmor")}
     session.run(*bandit, f"--output={to['bandit']}", "edgeprof")
-    session.run(*semgrep, f"--config={RULES}", "--sarif", f"--sarif-output={to['semgrep']}", *OURS, external=True)
+    semgrep += [f"--config={RULES}", "--sarif", f"--sarif-output={to['semgrep']}"]
+    session.run(*semgrep, *OURS, external=True, silent=True)  # it says on the screen what it writes
     to["zizmor"].write_text(str(session.run(*zizmor, silent=True, log=False, stderr=None)), encoding="utf-8")
     failed = [name for name, path in to.items() if found(session, name, path)]
     if not succeeds(session, "python", "-m", "ci.secrets", f"--report={folder / 'secrets.json'}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 
 import nox
 
@@ -27,16 +28,21 @@ def actionlint(session: nox.Session) -> str:
 
 def semgrep(session: nox.Session) -> str:
     """Return semgrep, in an environment of its own: others need a version of click that it does not take."""
-    folder, wanted = ROOT / ".nox" / "semgrep", nox.project.dependency_groups(PROJECT, "semgrep")
+    return str(environment(session, "semgrep") / "semgrep")
+
+
+def environment(session: nox.Session, group: str) -> Path:
+    """Return the folder with the programs of a dependency group, which has an environment of its own."""
+    folder, wanted = ROOT / ".nox" / f"tool-{group}", nox.project.dependency_groups(PROJECT, group)
     installed, programs = folder / "installed.txt", folder / ("Scripts" if sys.platform == "win32" else "bin")
-    if not installed.is_file() or installed.read_text(encoding="utf-8") != "\n".join(wanted):
-        if session.venv_backend == "uv":
-            session.run_install("uv", "venv", "--quiet", "--clear", str(folder), external=True)
-            session.run_install(
-                "uv", "pip", "install", "--quiet", "--python", str(programs / "python"), *wanted, external=True
-            )
-        else:
-            session.run_install(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
-            session.run_install(str(programs / "python"), "-m", "pip", "install", "--quiet", *wanted, external=True)
-        installed.write_text("\n".join(wanted), encoding="utf-8")
-    return str(programs / "semgrep")
+    if installed.is_file() and installed.read_text(encoding="utf-8") == "\n".join(wanted):
+        return programs
+    if session.venv_backend == "uv":
+        session.run_install("uv", "venv", "--quiet", "--clear", str(folder), external=True)
+        into = ("uv", "pip", "install", "--quiet", "--python", str(folder))
+    else:
+        session.run_install(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
+        into = (str(programs / "python"), "-m", "pip", "install", "--quiet")
+    session.run_install(*into, *wanted, external=True)
+    installed.write_text("\n".join(wanted), encoding="utf-8")
+    return programs

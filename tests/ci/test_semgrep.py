@@ -1,7 +1,7 @@
 """Our semgrep rules find what they are for, and leave alone what is fine: by the annotations in tests/ci/semgrep/.
 
-``# ruleid: a, b`` stands above a line in which a and b find something, ``# ok: a`` above one in which a must not. No rule
-may find anything on another line.
+``# ruleid: a, b`` stands above a line in which a and b find something, ``# ok: a`` above one in which a must not.
+No rule may find anything on another line.
 """
 
 from __future__ import annotations
