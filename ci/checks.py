@@ -118,10 +118,10 @@ CHECKS: dict[str, Check] = {
     "ruff-format": Check("layout, notebooks too", always(["ruff", "format", "--check", "."]), CODE),
     "mypy": Check("types", always(["mypy"]), r"^(edgeprof/.*\.py|pyproject\.toml)$"),
     "codespell": Check("spelling", always(["codespell"])),
-    "secrets": Check("nothing that nobody else may know by detect-secrets", always(python("-m", "ci.secrets"))),
+    "secrets": Check("nothing that nobody else may know, by detect-secrets", always(python("-m", "ci.secrets"))),
     "notebooks": Check("notebooks are thin, and as they were stored", always(python(*HYGIENE)), r"\.ipynb$"),
     "schemas": Check(
-        "workflows and the like follow their schemas by check-jsonschema",
+        "workflows and the like follow their schemas, by check-jsonschema",
         schemas,
         r"^(\.github/|ci/gitlab/|\.gitlab-ci\.yml$|\.readthedocs\.yaml$)",
         of_ci=True,
@@ -171,7 +171,7 @@ def run_command(command: Command) -> bool:
 def hooks() -> str:
     """Return .pre-commit-config.yaml."""
     lines = [
-        "# Made by: python -m ci.checks --hooks. Every hook is one of the list in ci/checks.py, as nox -s lint runs it;",
+        "# Made by: python -m ci.checks --hooks. Every hook is of the list in ci/checks.py, as nox -s lint runs it;",
         "# nothing is downloaded. The tools are the active environment's: pip install -e . --group dev",
         "default_install_hook_types: [pre-commit]",
         "repos:",
