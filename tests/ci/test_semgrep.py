@@ -47,7 +47,13 @@ def found() -> frozenset[tuple[str, int, str]]:
         pytest.skip("needs semgrep: nox -s ci-lint installs it")
     command = [semgrep, "scan", "--metrics=off", "--disable-version-check", "--quiet", "--json", "--config=.semgrep"]
     ended = subprocess.run(
-        [*command, *map(str, EXAMPLES)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+        [*command, *map(str, EXAMPLES)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     told = json.loads(ended.stdout)
     assert told["errors"] == []
