@@ -70,7 +70,7 @@ def lint(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Run the fast unit tests."""
     install(session, "test")
-    marks = "not slow and not nightly and not parity and not performance and not hardware"
+    marks = "not slow and not nightly and not parity and not performance and not benchmarks"
     pytest_on_all_cores(session, marks, "tests/unit")
 
 

@@ -1,0 +1,46 @@
+"""Sessions that talk to boards: simulated ones everywhere, real ones where there are any."""
+
+from __future__ import annotations
+
+import shutil
+
+import nox
+
+from ci.steps import install, not_run, pytest
+
+PROGRAMS = {
+    "socat": "apt-get install socat",
+    "mosquitto": "apt-get install mosquitto",
+    "qemu-system-arm": "apt-get install qemu-system-arm qemu-system-misc",
+}
+SBIN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
+"""Debian has the broker where only root looks."""
+
+
+@nox.session(name="hardware-simulation", tags=["ci"])
+def hardware_simulation(session: nox.Session) -> None:
+    """Run the tests for boards on emulated ones: simulated serial lines, a real broker, cables that are pulled."""
+    for program, command in PROGRAMS.items():
+        if not (shutil.which(program) or shutil.which(program, path=SBIN)):
+            not_run(session, f"hardware simulation with {program}", command)
+    install(session, "test")
+    session.env["HARDWARE_SIMULATION_MODE"] = "1"
+    pytest(session, "-m", "not real_hardware", "tests/hardware")
+
+
+@nox.session
+def hardware(session: nox.Session) -> None:
+    """Run the same tests on each attached board; none is a failure. ``-- --port URL`` names one."""
+    install(session, "test")
+    named = _values(session.posargs, "--port")
+    serial = [url for url in named if "://" not in url]
+    session.run("edgeprof", "boards", "--available", *(["--require", *serial] if serial else []))
+    session.env["HARDWARE_TEST_MODE"] = "1"
+    session.env["HARDWARE_SIMULATION_MODE"] = "0"
+    pytest(session, "-m", "not nightly", "tests/hardware", "--hardware")
+
+
+def _values(words: list[str], option: str) -> list[str]:
+    """Return the values of an option that may be given again and again, as ``--port URL`` or ``--port=URL``."""
+    apart = [value for word, value in zip(words, words[1:], strict=False) if word == option]
+    return apart + [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
