@@ -20,6 +20,8 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
+import ci.hardware
+import ci.performance  # noqa: F401 - a module's sessions are there once it is imported
 from ci.steps import (
     CONSTRAINTS,
     HOSTED,

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-
 import nox
 
-from ci.steps import install, not_run, pytest
-
-PROGRAMS = {
-    "socat": "apt-get install socat",
-    "mosquitto": "apt-get install mosquitto",
-    "qemu-system-arm": "apt-get install qemu-system-arm qemu-system-misc",
-}
-SBIN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
-"""Debian has the broker where only root looks."""
+from ci.steps import install, pytest
 
 
 @nox.session(name="hardware-simulation", tags=["ci"])
 def hardware_simulation(session: nox.Session) -> None:
     """Run the tests for boards on emulated ones: simulated serial lines, a real broker, cables that are pulled."""
-    for program, command in PROGRAMS.items():
-        if not (shutil.which(program) or shutil.which(program, path=SBIN)):
-            not_run(session, f"hardware simulation with {program}", command)
     install(session, "test")
     session.env["HARDWARE_SIMULATION_MODE"] = "1"
-    pytest(session, "-m", "not real_hardware", "tests/hardware")
+    pytest(session, "-n", "auto", "--dist", "loadgroup", "-m", "not real_hardware", "tests/hardware")
 
 
 @nox.session

@@ -48,7 +48,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = _mode(metafunc.config).names()
         if metafunc.definition.get_closest_marker("line"):
             names = [name for name in names if name not in devices.EMULATED or name in LINES]
-        metafunc.parametrize("device_name", names, scope="session")
+        # All tests of a board in one process, where there are several: a line has one user.
+        boards = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+        metafunc.parametrize("device_name", boards, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
