@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import nox
 
 from ci.steps import install, pytest
@@ -29,5 +31,5 @@ def hardware(session: nox.Session) -> None:
 
 def _values(words: list[str], option: str) -> list[str]:
     """Return the values of an option that may be given again and again, as ``--port URL`` or ``--port=URL``."""
-    apart = [value for word, value in zip(words, words[1:], strict=False) if word == option]
+    apart = [value for word, value in pairwise(words) if word == option]
     return apart + [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]

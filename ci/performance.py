@@ -20,7 +20,7 @@ def benchmarks(session: nox.Session) -> None:
     install(session, "benchmark")
     own = ("--confcutdir=tests/benchmarks", "tests/benchmarks")
     report = evidence("performance") / "benchmark.json"
-    pytest(session, "-m", "benchmarks and not alone", f"--benchmark-json={report}", "--benchmark-max-time=0.5", *own)
+    pytest(session, "-m", "benchmarks and not alone", f"--benchmark-json={report}", *own)
     pytest(session, "-m", "benchmarks and alone", *own, part="-planted")
 
 

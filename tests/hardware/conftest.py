@@ -41,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "line: about the line more than the board; not on every emulated board")
+    if config.getoption("hardware", None) is not None:  # this folder was named: what is wrong is said at once
+        _mode(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -126,16 +126,25 @@ def mode(hardware: bool, ports: list[str], environment: Mapping[str, str]) -> Mo
 
 
 def attached() -> list[str]:
-    """Return the attached ports that may be opened, as `edgeprof boards --available` lists them."""
+    """Return the attached boards' ports that may be opened, as `edgeprof boards --available` lists them.
+
+    A port that is not on USB is there whether or not there is a board behind it, so it has to be named.
+    """
     command = [sys.executable, "-m", "edgeprof", "boards", "--available", "--json"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: list[dict[str, Any]] = json.loads(listed)["ports"]
-    usable = [port["port"] for port in found if port["usable"] is not False]
+    usable = [port["port"] for port in found if port["usb_id"] and port["usable"] is not False]
     if not usable:
-        refused = " ".join(f"{port['port']} may not be opened: {port['why_not']}" for port in found)
+        passed_over = [
+            f"{port['port']} is not on USB."
+            if not port["usb_id"]
+            else f"{port['port']} may not be opened: {port['why_not']}"
+            for port in found
+        ]
         raise pytest.UsageError(
-            f"--hardware: no board is attached. {refused or 'There is no serial port.'} Plug one in (`edgeprof boards "
-            "--available` lists it), name one with --port, or leave --hardware out for the simulation."
+            f"--hardware: no board is attached. {' '.join(passed_over) or 'There is no serial port.'} Plug one in "
+            "(`edgeprof boards --available` lists it), name a port with --port, or leave --hardware out for the "
+            "simulation."
         )
     return usable
 
