@@ -136,9 +136,9 @@ def attached() -> list[str]:
     usable = [port["port"] for port in found if port["usb_id"] and port["usable"] is not False]
     if not usable:
         passed_over = [
-            f"{port['port']} is not on USB."
-            if not port["usb_id"]
-            else f"{port['port']} may not be opened: {port['why_not']}"
+            f"{port['port']} may not be opened: {port['why_not']}"
+            if port["usb_id"]
+            else f"{port['port']} is not on USB."
             for port in found
         ]
         raise pytest.UsageError(
