@@ -46,6 +46,7 @@ def checked_out(session: nox.Session, base: str) -> Iterator[Path]:
     """Check a commit out into the folder ``source`` of a temporary one."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
+        git(ROOT, "worktree", "prune")  # what a session that was killed has left
         session.run("git", "worktree", "add", "--detach", "--quiet", str(folder / "source"), base, external=True)
         try:
             yield folder

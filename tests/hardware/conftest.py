@@ -98,8 +98,7 @@ def device(
             baud, dtr = pytestconfig.getoption("baud", None), pytestconfig.getoption("dtr", False)
             options = (*((f"--baud={baud}",) if baud else ()), *(("--dtr",) if dtr else ()))
             yield Device(device_name, options)
-        elif given := devices.given_devices(mode.folder):
-            assert device_name in given and mode.folder is not None
+        elif device_name in mode.given and mode.folder is not None:
             yield Device(str(mode.folder / device_name))
         else:
             needs_board(device_name)

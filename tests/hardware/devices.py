@@ -75,15 +75,16 @@ class Device:
 
 @dataclass(frozen=True)
 class Mode:
-    """Whether to simulate, and which real ports there are."""
+    """Whether to simulate, which real ports there are, and which devices somebody else simulates in the folder."""
 
     simulate: bool
     ports: tuple[str, ...]
     folder: Path | None
+    given: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         """Return what the tests run on: real ports by their URL, simulated ones by the name of their board."""
-        simulated = given_devices(self.folder) or list(EMULATED) if self.simulate else []
+        simulated = (self.given or EMULATED) if self.simulate else ()
         return [*self.ports, *simulated]
 
 
@@ -114,15 +115,16 @@ def mode(hardware: bool, ports: list[str], environment: Mapping[str, str]) -> Mo
         They ask for nothing that can be run on: no board is attached, or no mode is left.
     """
     folder = Path(environment["MOCK_DEVICE_DIR"]) if environment.get("MOCK_DEVICE_DIR") else None
+    given = tuple(given_devices(folder))  # now, before any are made there
     asked = environment.get("HARDWARE_SIMULATION_MODE", "")
     if hardware or ports or environment.get("HARDWARE_TEST_MODE") == "1":
-        return Mode(asked == "1", tuple(ports or attached()), folder)
+        return Mode(asked == "1", tuple(ports or attached()), folder, given)
     if asked == "0":
         raise pytest.UsageError(
             "HARDWARE_SIMULATION_MODE=0 turns simulation off, and no real board was asked for, so there is nothing to "
             "run on. Add --hardware for the attached boards, or unset the variable."
         )
-    return Mode(True, (), folder)
+    return Mode(True, (), folder, given)
 
 
 def attached() -> list[str]:
