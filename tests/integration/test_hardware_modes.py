@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -122,3 +123,21 @@ def test_devices_that_are_there_are_used(tmp_path: Path) -> None:
     finally:
         os.close(primary)
         os.close(secondary)
+
+
+@pytest.mark.skipif(not shutil.which("socat"), reason="needs socat (apt-get install socat)")
+def test_a_device_that_somebody_else_simulates_is_tested_and_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "devices"
+    folder.mkdir()
+    model = quantize(MODELS / "fable-0.5m-F16.gguf", tmp_path / "model.gguf", "Q4_0").path
+    with boards.start("wasm", model, n_ctx=24) as running:
+        line = devices.SimulatedLine(folder, "esp32", running.url)
+        try:
+            done = run(
+                "-v", "-k", "hello or doctor or memory", MOCK_DEVICE_DIR=str(folder), HARDWARE_SIMULATION_MODE="1"
+            )
+        finally:
+            line.pull()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
+    assert done.stdout.count("[esp32] PASSED") == 3
