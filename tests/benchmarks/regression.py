@@ -100,7 +100,7 @@ def benchmark(side: Side, *more: str) -> dict[str, float]:
         done = side.run(
             "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", f"--confcutdir={HERE}",
             "-p", "no:cacheprovider", "-m", "benchmarks and not alone", str(HERE / "test_hot_paths.py"),
-            f"--benchmark-json={report}", "--benchmark-timer=time.process_time",
+            f"--benchmark-json={report}", "--benchmark-timer=time.process_time", "--benchmark-disable-gc",
             "--benchmark-max-time=0.3", "--benchmark-min-rounds=3", *more,
             cwd=Path(folder),
         )  # fmt: skip

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.benchmarks
 REFERENCE = Path(__file__).parents[2] / "data" / "reference"
 ROUNDS = 4
 """Of what takes longer than a tenth of a second; the others are repeated for as long as pytest-benchmark is told to."""
-RUNS = 100
+RUNS = 20
 TOKENS_A_RUN = 240
 READ_BYTES = 4096
 COMPARISONS = 48
