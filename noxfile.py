@@ -60,7 +60,7 @@ def notebooks(*, strict: bool) -> list[str]:
 def unit(session: nox.Session) -> None:
     """Run the fast unit tests."""
     install(session, "test")
-    marks = "not slow and not nightly and not parity and not performance and not hardware"
+    marks = "not slow and not nightly and not parity and not performance and not benchmarks"
     pytest_on_all_cores(session, marks, "tests/unit")
 
 
@@ -318,7 +318,9 @@ def constraints(session: nox.Session) -> None:
 
 # ---- sessions of other modules, in the order in which they run ----
 
+import ci.hardware
 import ci.hosted
+import ci.performance
 import ci.pipelines
 import ci.sbom
 import ci.security

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +99,26 @@ class Broker:
 
 
 def _starts_as_root() -> bool:
-    import os
-
     return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@contextlib.contextmanager
+def edgeprof_process(*words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeprof", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=DEADLINE_SECONDS)
+
+
+@contextlib.contextmanager
+def bridging(port: str, url: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    with edgeprof_process("bridge", port, url, **environment) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("edgeprof bridge: ")
+        yield process

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 import threading
 import tty
 from collections.abc import Callable
 from pathlib import Path
 
 from fakeboard import FakeBoard, serve
+from firmware_host import until
 
 from edgeprof import wire
 
@@ -61,3 +63,19 @@ def answering(cable: Cable, board: FakeBoard, mode: str = "normal") -> None:
         threading.Thread(target=serve, args=(board, frames, mode), daemon=True).start()
 
     cable.heard = heard
+
+
+class SocatCable:
+    """A serial line between two ptys, ``host`` and ``board``, that socat holds together until it is cut."""
+
+    def __init__(self, host: Path, board: Path) -> None:
+        self.host, self.board = host, board
+        ends = [f"pty,raw,echo=0,link={end}" for end in (board, host)]
+        self.socat = subprocess.Popen(["socat", "-d", "-d", *ends], stderr=subprocess.DEVNULL)
+        until(lambda: self.board.exists() and self.host.exists(), "socat's ptys")
+
+    def cut(self) -> None:
+        self.socat.kill()
+        self.socat.wait()
+        for end in (self.host, self.board):
+            end.unlink(missing_ok=True)  # a killed socat leaves its links

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import broker as brokers
 import pytest
+from broker import bridging, edgeprof_process
 from fakeboard import FakeBoard
 
 import edgeprof
@@ -60,33 +60,11 @@ def broker(tmp_path: Path) -> Iterator[Callable[..., brokers.Broker]]:
 
 
 @contextlib.contextmanager
-def edgeprof_process(*words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgeprof", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate(timeout=DEADLINE)
-
-
-@contextlib.contextmanager
 def listening(url: str, out: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Capture a topic in a process of its own, from when it is subscribed to until the end of the block."""
     with edgeprof_process("capture", url, "--out", str(out), **environment) as process:
         wait_for(lambda: list(out.glob("*/journal/port-00/*.wire")) or process.poll() is not None, "a subscription")
         assert process.poll() is None, process.communicate()
-        yield process
-
-
-@contextlib.contextmanager
-def bridging(port: str, url: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    with edgeprof_process("bridge", port, url, **environment) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("edgeprof bridge: ")
         yield process
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cable import SocatCable
 from injector import traffic
 from integration.kill_many import Independent, passes, sealed_wire, wait_for
 
@@ -31,23 +32,9 @@ IN_FLIGHT = 3 * (1 << 16)
 """What two ptys and socat between them may hold, and no more."""
 
 
-class Cable:
-    """Two ends of a serial line: ``board`` and ``host``."""
-
-    def __init__(self, folder: Path) -> None:
-        self.board, self.host = folder / "board", folder / "host"
-        ends = [f"pty,raw,echo=0,link={end}" for end in (self.board, self.host)]
-        self.socat = subprocess.Popen(["socat", "-d", "-d", *ends], stderr=subprocess.DEVNULL)
-        wait_for(lambda: self.board.exists() and self.host.exists(), "socat's ptys")
-
-    def cut(self) -> None:
-        self.socat.kill()
-        self.socat.wait()
-
-
 @pytest.fixture
-def cable(tmp_path: Path) -> Iterator[Cable]:
-    one = Cable(tmp_path)
+def cable(tmp_path: Path) -> Iterator[SocatCable]:
+    one = SocatCable(tmp_path / "host", tmp_path / "board")
     yield one
     one.cut()
 
@@ -55,7 +42,7 @@ def cable(tmp_path: Path) -> Iterator[Cable]:
 class Writer(threading.Thread):
     """Send a board's frames over the cable, paced, until there is no more or the cable is cut."""
 
-    def __init__(self, cable: Cable, bytes_per_second: float) -> None:
+    def __init__(self, cable: SocatCable, bytes_per_second: float) -> None:
         super().__init__(daemon=True)
         self.path, self.rate, self.sent = cable.board, bytes_per_second, bytearray()
 
@@ -76,7 +63,7 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.parametrize("bytes_per_second", [11_520, 400_000], ids=["115,200 baud", "4 Mbaud"])
-def test_what_came_before_the_cable_was_cut_is_whole(tmp_path: Path, cable: Cable, bytes_per_second: int) -> None:
+def test_what_came_before_the_cable_was_cut_is_whole(tmp_path: Path, cable: SocatCable, bytes_per_second: int) -> None:
     out = tmp_path / "data"
     command = [sys.executable, "-m", "edgeprof", "capture", str(cable.host), "--out", str(out), "--seconds", "20"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
