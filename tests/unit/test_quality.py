@@ -473,9 +473,11 @@ def test_every_python_of_the_matrix_has_to_show_its_tests():
     if not steps.exists():
         pytest.skip("only on a clone of the repository")
     found = re.search(r"^MATRIX = (\(.*\))$", steps.read_text(encoding="utf-8"), re.MULTILINE)
-    required = {one.name for one in q.RULES.evidence if one.offline == one.hosted == "required"}
+    required = {one.name: one.offline for one in q.RULES.evidence if one.hosted == "required"}
     for python in ast.literal_eval(found[1]):
-        assert {f"tests on Python {python}", f"notebooks on Python {python}"} <= required
+        # The newest is on few machines yet.
+        offline = "not run here" if python == "3.14" else "required"
+        assert required[f"tests on Python {python}"] == required[f"notebooks on Python {python}"] == offline
 
 
 def test_the_sample_is_what_its_generator_makes():

@@ -56,7 +56,9 @@ def test_what_was_not_run_has_no_figure():
 def test_a_figure_of_some_tools_says_of_which_it_is_not(tmp_path):
     quality = q.judged(q.good(tmp_path / "reports", "offline"), "offline")
     assert found(quality)["findings of security tools"] == "0; not run: trivy"
-    assert found(quality)["tests failed"] == "0; not run: tests on Windows, tests on macOS"
+    assert found(quality)["tests failed"] == (
+        "0; not run: tests on Python 3.14, tests on Windows, tests on macOS, notebooks on Python 3.14"
+    )
     assert found(quality)["known faults of dependencies"] == "not run"
     assert "Not run: known faults of dependencies, trivy." in tables.security_note(quality)
 
@@ -92,7 +94,7 @@ def test_what_decides_stands_first(hosted):
 def test_it_shows_itself(hosted):
     (hosted / q.path_of("coverage")).unlink()
     quality = q.judged(hosted)
-    assert repr(quality).startswith("fail, by the profile hosted: of 25 checks 24 good, 1 bad\n")
+    assert repr(quality).startswith("fail, by the profile hosted: of 27 checks 26 good, 1 bad\n")
     assert "No file matches **/coverage/coverage.json" in repr(quality)
     assert "<table>" in quality._repr_html_()
 
@@ -115,7 +117,7 @@ def test_charts_have_units_and_say_what_failed(hosted, spoilt):
     said = {text.get_text() for text in ax.texts}
     assert ("30, 1 failed" in said, "22, 1 not run" in said) == (spoilt, spoilt)
     sessions = len(tables.tests_frame(quality))
-    assert len(ax.patches) == sessions + 3 + 2 * spoilt, "one of each that passed, three of other platforms"
+    assert len(ax.patches) == sessions + 4 + 2 * spoilt, "one of each that passed, four of other platforms"
     widths = [bar.get_width() for bar in ax.patches]
     assert min(widths) > 0, "a bar of no width has an edge, in the colour of what did not happen"
     ax = plot_coverage(tables.coverage_frame(quality), least=80)
