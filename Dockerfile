@@ -1,6 +1,7 @@
 # docs/container.md says how to build, run and deploy this; `nox -s container` builds both targets and tries them.
 # The base is an argument, so that a pipeline can pin it by digest. It is Debian 12, whose compilers rebuild the
 # firmware byte for byte.
+# A build that needs a configuration of pip gives it as a secret, which no layer keeps: --secret id=pip,src=/etc/pip.conf
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 # ---- the environment: what the lock file lists, and edgeprof's wheel; no pip ----
@@ -13,7 +14,9 @@ RUN apt-get update \
 WORKDIR /src
 COPY ci/requirements.lock ci/requirements-build.lock ci/
 # Wheels first, of verified hashes only; then an environment of them.
-RUN python3 -m venv /opt/build \
+RUN --mount=type=secret,id=pip \
+    export PIP_CONFIG_FILE=/run/secrets/pip \
+    && python3 -m venv /opt/build \
     && /opt/build/bin/python -m pip install --no-cache-dir --progress-bar off --require-hashes \
         --requirement ci/requirements-build.lock \
     && /opt/build/bin/python -m pip wheel --no-cache-dir --progress-bar off --require-hashes --no-deps \
@@ -43,11 +46,15 @@ ENV PATH=/opt/nox/bin:$PATH \
     UV_LINK_MODE=hardlink \
     UV_NO_PROGRESS=1
 COPY --chown=10001:10001 ci/requirements-build.lock ci/
-RUN python3 -m venv /opt/nox \
+RUN --mount=type=secret,id=pip,uid=10001 \
+    export PIP_CONFIG_FILE=/run/secrets/pip \
+    && python3 -m venv /opt/nox \
     && /opt/nox/bin/python -m pip install --no-cache-dir --progress-bar off --require-hashes \
         --requirement ci/requirements-build.lock
 COPY --chown=10001:10001 . .
-RUN nox --install-only --session unit tests && uv cache clean
+RUN --mount=type=secret,id=pip,uid=10001 \
+    PIP_CONFIG_FILE=/run/secrets/pip nox --install-only --session unit tests \
+    && uv cache clean
 CMD ["nox", "-R", "-s", "unit"]
 
 # ---- what is shipped: the environment and nothing of the clone ----

@@ -20,7 +20,7 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
-import ci.container  # noqa: F401
+import ci.container
 import ci.locks  # noqa: F401
 from ci.steps import (
     CONSTRAINTS,

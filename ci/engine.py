@@ -49,7 +49,8 @@ def ask(storage: Path, *args: str) -> str:
     return done.stdout.strip()
 
 
-def run_once(storage: Path, image: str, command: Sequence[str], *options: str, seconds: float = 600
+def run_once(
+    storage: Path, image: str, command: Sequence[str], *options: str, seconds: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run one command in a container that is gone afterwards; return what it said."""
     flags = ("run", "--rm", "--no-healthcheck", *RUN, *options)

@@ -18,8 +18,9 @@ PULL_SECONDS = 120
 STAND_IN = "localhost/edgeprof-base:bookworm"
 SUITE = "bookworm"
 PACKAGES = ("python3", "python3-venv", "python3-pip", "ca-certificates")
-GIVEN_TO_BUILD = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
-"""What the build machine may need to reach a package index. It is mounted while building, and is in no layer."""
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PIP_CONFIG = Path("/etc/pip.conf")
+"""What the build machine may need to reach a package index. Both are mounted while building, and are in no layer."""
 
 
 def default_base(dockerfile: Path) -> str:
@@ -41,7 +42,7 @@ def find_base(storage: Path, wanted: str) -> tuple[str, str]:
         return wanted, f"{wanted}@{digest}"
     if podman(storage, "image", "exists", STAND_IN).returncode:
         _make_stand_in(storage)
-    python = ask(storage, "image", "inspect", "--format", "{{index .Labels \"python\"}}", STAND_IN)
+    python = ask(storage, "image", "inspect", "--format", '{{index .Labels "python"}}', STAND_IN)
     return STAND_IN, f"debootstrap {SUITE} ({python}), not the Docker Hub image"
 
 
@@ -51,7 +52,9 @@ def _make_stand_in(storage: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, packed = Path(folder, "root"), Path(folder, "base.tar")
         include = f"--include={','.join(PACKAGES)}"
-        subprocess.run(["debootstrap", "--variant=minbase", include, SUITE, str(root)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", include, SUITE, str(root)], check=True, stdout=subprocess.DEVNULL
+        )
         version = subprocess.run(
             ["chroot", str(root), "python3", "--version"], capture_output=True, text=True, check=True
         ).stdout.strip()
@@ -59,13 +62,23 @@ def _make_stand_in(storage: Path) -> None:
         for name in ("etc/hostname", "etc/resolv.conf"):
             (root / name).unlink(missing_ok=True)
         subprocess.run(["tar", "-C", str(root), "-cf", str(packed), "."], check=True)
-        ask(storage, "import", "--change", 'CMD ["python3"]', "--change", f"LABEL python={json.dumps(version)}", str(packed), STAND_IN)
+        ask(
+            storage,
+            "import",
+            "--change",
+            'CMD ["python3"]',
+            "--change",
+            f"LABEL python={json.dumps(version)}",
+            str(packed),
+            STAND_IN,
+        )
 
 
 def build(storage: Path, source: Path, base: str, target: str, facts: dict[str, str]) -> dict[str, Any]:
     """Build one target; return its name, what it took and how large it is."""
     tag = f"localhost/edgeprof:{target}"
-    mounts = [f"--volume={path}:{path}:ro" for path in GIVEN_TO_BUILD if path.is_file()]
+    mounts = [f"--volume={CERTIFICATES}:{CERTIFICATES}:ro"] if CERTIFICATES.is_file() else []
+    mounts += [f"--secret=id=pip,src={PIP_CONFIG}"] if PIP_CONFIG.is_file() else []
     given = [f"--build-arg={name}={value}" for name, value in {"PYTHON_IMAGE": base, **facts}.items()]
     # The format is Docker's: OCI's has no health check.
     how = ("--isolation=chroot", "--network=host", "--layers", "--format=docker", "--pull=never")
