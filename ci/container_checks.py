@@ -16,10 +16,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ci.box_http import get, wait_for_health
 from ci.engine import RUN, ask, podman, run_once
-from ci.images import layers
+from ci.images import CERTIFICATES, layers
 
 USER = 10001
 PORT = 8866
@@ -29,6 +30,8 @@ READ_ONLY = ("--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp")
 GUARDED = ("/", "/metrics", "/api/contents", "/api/kernels", "/api/terminals", "/lab", "/files/90_explore.ipynb")
 COMPILERS = ("gcc", "cc", "g++", "c++", "clang", "tcc", "ld", "as", "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc")
 EMULATORS = ("qemu-system-arm", "qemu-system-riscv32", "qemu-system-xtensa", "node", "nodejs")
+SYSTEM = ("etc", "home", "root", "run")
+SETTINGS = {".cfg", ".conf", ".json", ".toml", ".txt"}
 TESTS = ("nox", "-R", "-s", "unit")
 
 Row = dict[str, Any]
@@ -112,39 +115,37 @@ def plain(name: str) -> str:
 
 
 def forbidden(config: str) -> list[bytes]:
-    """Return the addresses and folders that pip's configuration and uv's variables name on this machine."""
+    """Return the hosts and folders that pip's configuration and uv's variables name on this machine."""
     values = [line.split("=", 1)[1].strip("'\"") for line in config.splitlines() if "=" in line]
     values += [os.environ.get(name, "") for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL")]
-    words = [w for value in values for w in re.split(r"\s+|\\n", value)]
-    hosts = [
-        re.sub(r"^\w+://([^/@]*@)?", "", w).split("/")[0] if "://" in w and not w.startswith("file:") else w
-        for w in words
-    ]
-    certificates = {"/etc/ssl/certs/ca-certificates.crt"}
-    known = {"pypi.org", *certificates}
-    return sorted({h.encode() for h in hosts if h not in known and (h.startswith(("/", "file:")) or "." in h)})
+    words = [word for value in values for word in re.split(r"\s+|\\n", value)]
+    hosts = {urlsplit(word).hostname for word in words if "://" in word and not word.startswith("file:")}
+    folders = {word.removeprefix("file://") for word in words if word.startswith(("/", "file:"))}
+    return sorted(name.encode() for name in hosts | folders if name and name not in {"pypi.org", str(CERTIFICATES)})
 
 
 def holds_nothing_of_the_builder(storage: Path, image: str, base: str) -> str:
     """Look through every layer for pip's configuration, this machine's indexes and its certificates."""
     config = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     words = forbidden(config.stdout)
-    own = [folder for folder in layers(storage, image) if folder not in layers(storage, base)]
+    below = layers(storage, base)
+    own = [folder for folder in layers(storage, image) if folder not in below]
+    expect(own and below, "no layer was found")
     files = 0
     for layer in own:
-        for place in ("etc", "home", "root", "run", "opt", "src"):
+        for place in (*SYSTEM, "opt", "src"):
             for path in (layer / place).rglob("*"):
                 if path.is_symlink() or not path.is_file():
                     continue
                 within = path.relative_to(layer)
                 expect(path.name not in {"pip.conf", "uv.toml", ".npmrc", ".netrc"}, f"/{within} is in a layer")
-                expect(within != Path("etc/ssl/certs/ca-certificates.crt"), f"/{within} is in a layer")
-                if place in {"etc", "home", "root", "run"} or path.suffix in {".cfg", ".conf", ".json", ".toml", ".txt"}:
+                expect(within != CERTIFICATES.relative_to("/"), f"/{within} is in a layer")
+                if place in SYSTEM or path.suffix in SETTINGS:
                     files += 1
                     content = path.read_bytes()
-                    hit = [w for w in words if w in content]
                     # Which word it was is nobody's business.
-                    expect(not hit, f"/{within} names an index or a folder of the build machine")
+                    named = any(word in content for word in words)
+                    expect(not named, f"/{within} names an index or a folder of the build machine")
     return f"{len(own)} layers above the base, {files} files read for {len(words)} words"
 
 
