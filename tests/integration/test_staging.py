@@ -83,6 +83,7 @@ PAGE = (200, "<html>kernelId</html>")
 GOOD = {
     "/health": (200, "{}"), "/metrics": (200, METRICS), "/": PAGE, "/voila/render/90_explore.ipynb": PAGE,
 }  # fmt: skip
+OFTEN = {"ill", "open"}
 FAULTS = {
     "ill": (GOOD | {"/health": (503, "{}")}, True, {"test_it_is_healthy"}),
     "no page": (GOOD | {"/voila/render/90_explore.ipynb": (500, "")}, True, {"test_the_explorer_s_page_answers"}),
@@ -117,7 +118,9 @@ def test_the_little_server_passes_where_nothing_is_broken(tmp_path):
         assert all(staging(tmp_path, url).values())
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.nightly) for name in FAULTS]
+)
 def test_a_broken_server_fails(tmp_path, fault):
     answers, asks_for_token, expected = FAULTS[fault]
     with server(answers, asks_for_token) as url:
@@ -125,6 +128,7 @@ def test_a_broken_server_fails(tmp_path, fault):
     assert {name for name, passed in good.items() if not passed} == expected
 
 
+@pytest.mark.nightly
 def test_nobody_there_fails(tmp_path):
     with server(GOOD) as url:
         pass
