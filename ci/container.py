@@ -43,8 +43,8 @@ def container(session: nox.Session) -> None:
         not_run(session, "container", f"{why}. As root on Debian: ci/install-containers")
         return
     install(session, "test")
-    storage = Path(session.create_tmp()).resolve() / "storage"
-    storage.mkdir(exist_ok=True)
+    storage = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeprof" / "containers"
+    storage.mkdir(parents=True, exist_ok=True)
     base, said_base = find_base(storage, os.environ.get("PYTHON_IMAGE") or default_base(ROOT / "Dockerfile"))
     session.log(f"The base is {said_base}")
     facts = facts_of_build()
