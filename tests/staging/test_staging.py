@@ -1,7 +1,8 @@
 """A deployed edgeprof, asked over HTTP: is it up, closed without the token, open with it, and the one expected?
 
 ``EDGEPROF_STAGING_URL`` names it, ``EDGEPROF_STAGING_TOKEN_FILE`` the file with its token; ``EDGEPROF_STAGING_VERSION``
-is the version that is expected, ``EDGEPROF_STAGING_RETRY_SECONDS`` how long it may take to come up.
+is the version that is expected, ``EDGEPROF_STAGING_RETRY_SECONDS`` how long it may take to come up,
+``EDGEPROF_STAGING_ENVIRONMENT`` its name (staging).
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ def ask(path: str, token: str = "", seconds: float = 30) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode("utf-8", "replace")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def named(record_testsuite_property):
+    """The JUnit file says which environment it is of: the deployment report joins it to the deployment by that."""
+    record_testsuite_property("environment", os.environ.get("EDGEPROF_STAGING_ENVIRONMENT", "staging"))
 
 
 @pytest.fixture(scope="module")
