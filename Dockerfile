@@ -29,14 +29,14 @@ RUN /opt/build/bin/python -m pip wheel --no-index --no-deps --no-build-isolation
 
 # ---- the tests: compilers, emulators, the clone, and environments in which sessions run offline ----
 FROM ${PYTHON_IMAGE} AS testing
+RUN useradd --uid 10001 --create-home edgeprof \
+    && install --directory --owner 10001 --group 10001 /src /data /opt/nox
 COPY .ci/install /usr/local/sbin/install-tools
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3-dev \
     && bash /usr/local/sbin/install-tools \
     && rm -rf /var/lib/apt/lists/*
-RUN useradd --uid 10001 --create-home edgeprof \
-    && install --directory --owner 10001 --group 10001 /src /data /opt/nox
 USER 10001
 WORKDIR /src
 # Sessions install what the lock file names; UV_CONSTRAINT makes uv hold its versions and verify its hashes.
@@ -68,7 +68,7 @@ ENV PATH=/opt/edgeprof/bin:$PATH \
     JUPYTER_RUNTIME_DIR=/tmp/jupyter/runtime \
     MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONUNBUFFERED=1
-RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin edgeprof \
+RUN useradd --uid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin edgeprof \
     && install --directory --owner 10001 --group 10001 /data
 COPY --from=build /opt/edgeprof /opt/edgeprof
 ARG VERSION=""

@@ -13,6 +13,7 @@ from typing import Any
 import nox
 
 from ci import container_checks as checks
+from ci.deploy_checks import check_deploy
 from ci.engine import ask, missing
 from ci.images import TARGETS, build, default_base, find_base
 from ci.steps import ROOT, evidence, install, not_run, pytest
@@ -43,7 +44,7 @@ def container(session: nox.Session) -> None:
     if why := missing():
         not_run(session, "container", f"{why}. As root on Debian: ci/install-containers")
         return
-    install(session, "test")
+    install(session, "test", "container")
     storage = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeprof" / "containers"
     storage.mkdir(parents=True, exist_ok=True)
     base, said_base = find_base(storage, os.environ.get("PYTHON_IMAGE") or default_base(ROOT / "Dockerfile"))
@@ -117,6 +118,8 @@ def try_production(
         try:
             with checks.serving(storage, image, data, folder) as (url, token):
                 try_server(session, storage, url, token, facts["VERSION"], rows)
+                compose = str(Path(session.bin).resolve() / "podman-compose")
+                check_deploy(storage, compose, image, base, data, token, folder, rows)
         except (RuntimeError, OSError) as error:
             rows.append({"name": "production: server started", "passed": False, "detail": str(error), "seconds": 0.0})
 

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from docs_blocks import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD, GOOD, BAD = (f"registry.example/edgeprof@sha256:{c * 64}" for c in "abc")
@@ -201,3 +202,15 @@ def test_a_damaged_state_stops_it(host):
     done = host.deploy("staging", GOOD)
     assert done.returncode == 3 and "is damaged" in done.stderr
     assert host.calls() == []
+
+
+def test_the_page_s_commands_deploy(host):
+    (block,) = [b for b in blocks(ROOT / "docs" / "container.md") if "ci/deploy staging --rollback" in b.text]
+    export, deploy, back = block.text.strip().splitlines()
+    told = dict(word.split("=") for word in shlex.split(export)[1:])
+    image = shlex.split(deploy)[2]
+    assert host.deploy("staging", OLD, **told).returncode == 0
+    assert shlex.split(deploy)[:2] == ["ci/deploy", "staging"]
+    assert host.deploy(*shlex.split(deploy)[1:], **told).returncode == 0
+    assert host.deploy(*shlex.split(back)[1:], **told).returncode == 0
+    assert host.calls() == [("up", OLD), ("up", image), ("up", OLD)]
