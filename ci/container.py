@@ -59,10 +59,10 @@ def container(session: nox.Session) -> None:
 
     for target in TARGETS:
         checks.row(rows, f"{target}: built", lambda target=target: build_target(target))
-    if "testing" in built:
-        try_testing(storage, built["testing"]["image"], base, rows)
     if "production" in built:
         try_production(session, storage, built["production"]["image"], base, facts, rows)
+    if "testing" in built:
+        try_testing(storage, built["testing"]["image"], base, rows)
     tool = f"{subprocess.check_output(['buildah', '--version'], text=True).strip()}, {ask(storage, '--version')}"
     record = {
         "tool": tool,
