@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 TOOLS = ("buildah", "podman", "runc")
-RUN = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096")
-"""A container gets no more than these: raising a limit needs a right that a build machine may not have."""
+_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+RUN = (f"--ulimit=nofile={_FILES}:{_FILES}", "--ulimit=nproc=4096:4096")
+"""A container gets what this machine allows: raising a limit needs a right that a build machine may not have."""
 
 
 def missing() -> str:

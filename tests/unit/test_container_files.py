@@ -116,3 +116,23 @@ def test_a_check_that_fails_is_a_row_and_ends_nothing():
         ("bad", False, "AssertionError: not so"),
         ("broken", False, "ZeroDivisionError: integer division or modulo by zero"),
     ]
+
+
+def test_the_page_gives_the_record_s_figures():
+    record = json.loads(text("docs/results/container.json"))
+    page = text("docs/container.md")
+    failed = [check["name"] for check in record["checks"] if not check["passed"]]
+    assert [name for name in failed if f"`{name}` | **failed**" not in page] == []
+    assert page.count("**failed**") == len(failed)
+    for target in ("production", "testing"):
+        assert f"{target} {record['built'][target]['bytes'] / 1e6:,.0f} MB" in page
+    details = {check["name"]: check["detail"] for check in record["checks"]}
+    for name, figure in {
+        "server: health from outside": r"200 after ([\d.]+) s",
+        "server: SIGTERM": r"after ([\d.]+) s",
+        "ci/deploy: podman-compose, production comes up": r"200 after ([\d.]+) s",
+        "ci/deploy: an image that does not come up is rolled back": r"^([\d.]+) s in all",
+    }.items():
+        seconds = float(re.search(figure, details[name])[1])
+        assert f"{seconds:.1f} s" in page, name
+    assert record["base"].startswith("debootstrap") == ("not the image of Docker\nHub" in page)
