@@ -318,8 +318,11 @@ def constraints(session: nox.Session) -> None:
 
 # ---- sessions of other modules, in the order in which they run ----
 
+import ci.container
+import ci.deployment
 import ci.hardware
 import ci.hosted
+import ci.locks
 import ci.performance
 import ci.pipelines
 import ci.sbom

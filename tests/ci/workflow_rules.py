@@ -57,7 +57,7 @@ GATE = "Quality Gate"
 """The one required check."""
 
 SET_UP = re.compile(
-    r"\.ci/install|python3 -m venv \.venv|(\.venv/bin/)?python -m pip install nox uv"
+    r"\.ci/install|ci/install-containers|python3 -m venv \.venv|(\.venv/bin/)?python -m pip install nox uv"
     r"|sudo apt-get update|sudo apt-get install --yes( [a-z0-9.+-]+)+"
 )
 NOX = re.compile(r"(?:\.venv/bin/)?nox -(?P<kind>[st]) (?P<name>\S+|\S*\$\{\{ [^}]* \}\}\S*)(?: -- .*)?")
