@@ -23,7 +23,7 @@ BILL: dict[str, Any] = {
             "bom-ref": "root-component",
             "type": "application",
             "name": "edgeprof",
-            "externalReferences": [{"type": "distribution", "url": "file:///home/me/edgeprof"}],
+            "externalReferences": [{"type": "distribution", "url": "file:///home/you/edgeprof"}],
         }
     },
     "components": [
@@ -35,7 +35,7 @@ BILL: dict[str, Any] = {
             "description": "Reads templates from /usr/share, or anywhere.",
             "externalReferences": [
                 {"type": "website", "url": "https://palletsprojects.com/p/jinja/"},
-                {"type": "distribution", "url": "https://mirror.example/simple/jinja2/"},
+                {"type": "distribution", "url": "https://mirror.example/wheels/jinja2/"},
                 {"type": "distribution", "url": "https://pypi.org/project/Jinja2/"},
             ],
         },
@@ -80,7 +80,7 @@ def test_a_good_one_is_published(good):
 
 
 def test_the_machine_is_not_in_it(good):
-    assert bill.local_places(BILL) == ["/tmp/env/lib", "file:///home/me/edgeprof"]
+    assert bill.local_places(BILL) == ["/tmp/env/lib", "file:///home/you/edgeprof"]
     assert bill.local_places(good) == []
     text = json.dumps(good)
     assert "mirror.example" not in text and "file:" not in text

@@ -50,7 +50,8 @@ def sessions() -> tuple[set[str], set[str]]:
             names.add(name)
             if "python" in options:
                 names |= {f"{name}-{version}" for version in matrix()}
-            tags |= set(ast.literal_eval(options["tags"])) if "tags" in options else set()
+            words = ast.walk(options["tags"]) if "tags" in options else ()
+            tags |= {word.value for word in words if isinstance(word, ast.Constant)}
     return names, tags
 
 
@@ -132,31 +133,6 @@ def test_the_makefile_s_targets_are_there():
     defined = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     text = "".join((ROOT / f).read_text(encoding="utf-8") for f in ("CONTRIBUTING.md", ".ci/run", "docs/support.md"))
     assert set(re.findall(r"(?:`|exec )make ([a-z-]+)", text)) <= defined
-
-
-@pytest.mark.parametrize("path", workflows(), ids=lambda p: p.name)
-def test_workflows_run_one_line_each(path):
-    install = r"(\.venv/bin/)?python -m pip install [\w =.-]+|sudo apt-get update|sudo apt-get install --yes [\w +.-]+"
-    bare = r"|\.ci/install|python3 -m venv \.venv"  # in a container of the system that .ci/run is for
-    allowed = re.compile(install + bare + r"|(\.venv/bin/)?nox -[st] [\w.-]*(\$\{\{ matrix\.\w+ \}\})?")
-    for _, step in steps(path):
-        if "run" in step:
-            assert allowed.fullmatch(step["run"]), step["run"]
-
-
-@pytest.mark.parametrize("path", workflows(), ids=lambda p: p.name)
-def test_workflows_get_no_more_than_they_need(path):
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert content["permissions"] == {}
-    assert "concurrency" in content
-    for name, job in content["jobs"].items():
-        assert "timeout-minutes" in job, name
-        assert "permissions" in job, name
-    for _, step in steps(path):
-        if "uses" in step:
-            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"]), step["uses"]
-        if step.get("uses", "").startswith("actions/checkout@"):
-            assert step["with"]["persist-credentials"] is False
 
 
 def test_workflows_test_the_matrix():
