@@ -296,7 +296,7 @@ def test_a_part_of_a_session_may_be_empty_but_not_all_of_it(hosted):
 
 def test_evidence_of_several_machines_is_all_judged(hosted):
     """As downloaded artifacts lie: a folder each."""
-    other = q.sample.write(hosted / "evidence-ubuntu", q.sample.evidence(q.RULES, "offline"))
+    other = q.sample.write(hosted / "evidence-ubuntu", q.sample.sample(q.RULES))
     assert q.judged(hosted).verdict == "pass"
     q.change_case(other, TESTS, "<failure message='there only'/>")
     assert list(q.bad(q.judged(hosted))) == [TESTS]
@@ -483,7 +483,7 @@ def test_every_python_of_the_matrix_has_to_show_its_tests():
 def test_the_sample_is_what_its_generator_makes():
     folder = Path(q.resources.path("data/quality")) / q.sample.SAMPLE
     there = {p.relative_to(folder).as_posix(): p.read_text(encoding="utf-8") for p in folder.rglob("*") if p.is_file()}
-    assert there == q.sample.evidence(q.RULES, "offline"), "run: python data/quality/make_sample.py"
+    assert there == q.sample.sample(q.RULES), "run: python data/quality/make_sample.py"
     assert all("sample" in text for text in there.values() if "valid" not in text), (
         "it does not say that it is a sample"
     )
