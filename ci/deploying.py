@@ -115,6 +115,20 @@ def take_down(compose: list[str], environment: str, image: str) -> None:
     subprocess.run(command, env=os.environ | {"EDGEPROF_IMAGE": image}, check=False)
 
 
+def running(compose: list[str], environment: str) -> str:
+    """Return the image that runs by its digest, asked of docker or podman; nothing where that cannot be said."""
+    engine = {"docker": "docker", "docker-compose": "docker", "podman-compose": "podman"}.get(Path(compose[0]).name)
+    if engine is None:
+        return ""
+    of_project = f"label=com.docker.compose.project=edgeprof-{environment}"
+    command = [engine, "ps", "--filter", of_project, "--format", "{{.Image}}"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+    return next((image for image in said.split() if BY_DIGEST.fullmatch(image)), "")
+
+
 def comes_up(
     compose: list[str], environment: str, image: str, url: str, retry_seconds: float
 ) -> tuple[str, list[dict[str, object]]]:
@@ -130,7 +144,8 @@ def comes_up(
 def deploy(seen: Evidence, state: Path, url: str, retry_seconds: float, compose: list[str]) -> int:
     """Deploy, and go back to what ran before where the new image does not come up; return the exit code."""
     known = read_state(state)
-    seen.previous = known.get("current", "")
+    # A pipeline's machine remembers nothing: then the host is asked.
+    seen.previous = known.get("current") or running(compose, seen.environment)
     seen.why, seen.attempts = comes_up(compose, seen.environment, seen.image, url, retry_seconds)
     if not seen.why:
         seen.result = "deployed"

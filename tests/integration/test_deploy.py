@@ -214,3 +214,23 @@ def test_the_page_s_commands_deploy(host):
     assert host.deploy(*shlex.split(deploy)[1:], **told).returncode == 0
     assert host.deploy(*shlex.split(back)[1:], **told).returncode == 0
     assert host.calls() == [("up", OLD), ("up", image), ("up", OLD)]
+
+
+def test_the_host_is_asked_what_runs_where_nothing_is_remembered(host):
+    """As from a pipeline, whose machine is new each time."""
+    docker = host.folder / "bin" / "docker"
+    docker.parent.mkdir()
+    program = f"#!{sys.executable}\nimport sys\n" + COMPOSE.replace(
+        "here = Path(__file__).parent\n",
+        'here = Path(__file__).parents[1]\nif sys.argv[1] == "ps":\n'
+        '    assert "label=com.docker.compose.project=edgeprof-staging" in sys.argv\n'
+        '    print((here / "running").read_text(encoding="utf-8"))\n    sys.exit()\n',
+    )
+    docker.write_text(program, encoding="utf-8")
+    docker.chmod(0o755)
+    (host.folder / "running").write_text(OLD, encoding="utf-8")
+    host.sick.add(BAD)
+    done = host.deploy("staging", BAD, EDGEPROF_COMPOSE="", PATH=f"{docker.parent}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 1, done.stderr
+    assert host.calls() == [("up", BAD), ("up", OLD)]
+    assert host.evidence()[-1]["previous"] == OLD
