@@ -69,10 +69,10 @@ def sessions() -> dict[str, set[str]]:
     """Return the names (``s``) and the tags (``t``) that noxfile.py has, of every Python of its matrix."""
     import nox.registry
 
-    spec = importlib.util.spec_from_file_location("noxfile", ROOT / "noxfile.py")
-    assert spec is not None and spec.loader is not None
-    noxfile = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(noxfile)
+    if not nox.registry.get():  # a session is registered once in a process
+        spec = importlib.util.spec_from_file_location("noxfile", ROOT / "noxfile.py")
+        assert spec is not None and spec.loader is not None
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
     from ci.steps import MATRIX
 
     found: dict[str, set[str]] = {"s": set(), "t": set()}
