@@ -1,10 +1,19 @@
-"""What the benchmarks' figures say of themselves: which edgeprof was measured."""
+"""What the benchmarks' figures say of themselves: which edgeprof was measured. And base and head in turns."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
+from benchmarks import turns
+
+if turns.ADDRESS in os.environ:
+
+    @pytest.fixture
+    def benchmark(request: pytest.FixtureRequest) -> turns.Turns:
+        """Run rounds when it is this side's turn."""
+        return turns.Turns(request.node.name.removeprefix("test_"))
 
 
 @pytest.hookimpl(optionalhook=True)

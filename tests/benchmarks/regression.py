@@ -6,10 +6,11 @@ A side is a folder that holds the package ``edgeprof`` (``pip install --no-deps 
 with its dependencies, so what differs is the project's own code and firmware. Two kinds of evidence:
 
 - exact: a sweep on ``wasm``, whose clock counts, judged by ``edgeprof gate``;
-- statistical: tests/benchmarks, each half of a pair a process of its own, a coin saying which comes first. Of a
-  process counts the CPU time of each benchmark's fastest round, which is what others on the machine disturb least;
-  pairs are judged as the project judges any noisy clock (docs/statistics.md), with 10 % as the smallest effect that
-  matters. What merely waits, for a disk or another process, takes no CPU time and is not seen.
+- statistical: tests/benchmarks, in two processes that take turns round by round (turns.py), a coin saying which comes
+  first. What counts is the CPU time of the fastest of some rounds, which others on the machine disturb least; a pair is
+  such a time of each side, and pairs are judged as the project judges any noisy clock (docs/statistics.md), with 10 %
+  as the smallest effect that matters. What merely waits, for a disk or another process, takes no CPU time and is not
+  seen.
 
 Exit codes: 0 nothing is worse · 1 something is worse by more than 10 % · 2 something could not be judged.
 """
@@ -17,22 +18,33 @@ Exit codes: 0 nothing is worse · 1 something is worse by more than 10 % · 2 so
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Listener
 from pathlib import Path
 from typing import Any
 
-from edgeprof.intervals import gate_interval, log_ratios
-from edgeprof.verdicts import judge, judge_exact
-
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))
+
+from benchmarks import turns  # noqa: E402
+from benchmarks.turns import Times  # noqa: E402
+
+from edgeprof.intervals import gate_interval, log_ratios  # noqa: E402
+from edgeprof.verdicts import judge, judge_exact  # noqa: E402
+
+LAUNCHES = 2
 SMALLEST = 0.10
 PAIRS = 10
 SETTLED = ("same", "better", "worse")
@@ -50,9 +62,6 @@ id = "once"
 text = "Once upon a time"
 """
 
-Times = Mapping[str, float]
-"""CPU seconds of each benchmark's fastest round, by name."""
-
 
 @dataclass(frozen=True)
 class Side:
@@ -60,6 +69,14 @@ class Side:
 
     name: str
     folder: Path
+
+    def start(self, *words: str, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+        """Start a module of Python's with this package, from a folder in which there is no other."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder), "EDGEPROF_SIDE": self.name} | env
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(
+            [sys.executable, "-m", *words], env=environment, cwd=cwd, stdout=quiet, stderr=quiet, text=True
+        )
 
     def run(self, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a module of Python's with this package, from a folder in which there is no other."""
@@ -87,51 +104,94 @@ class Result:
 # ---- statistical: the benchmarks ----
 
 
-def benchmark(side: Side, *more: str) -> dict[str, float]:
-    """Run the benchmarks once, in a process; what a side cannot run is not among them.
+def measure_pairs(base: Side, head: Side, n: int, *more: str, seed: int = 1) -> list[tuple[Times, Times]]:
+    """Measure base and head in turns, ``LAUNCHES`` times in new processes; what a side cannot run has no times.
 
     Raises
     ------
     RuntimeError
-        Another edgeprof than this side's was measured, or nothing was.
+        Another edgeprof than a side's was measured, or a side did not come to its end.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "benchmark.json")
-        done = side.run(
-            "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", f"--confcutdir={HERE}",
-            "-p", "no:cacheprovider", "-m", "benchmarks and not alone", str(HERE / "test_hot_paths.py"),
-            f"--benchmark-json={report}", "--benchmark-timer=time.process_time", "--benchmark-disable-gc",
-            "--benchmark-max-time=0.3", "--benchmark-min-rounds=3", *more,
-            cwd=Path(folder),
-        )  # fmt: skip
-        if not report.exists() or not report.stat().st_size:
-            if done.returncode in (1, 2):  # every benchmark, or their collection, failed
-                return {}
-            raise RuntimeError(f"The benchmarks of {side.name} did not run:\n{done.stdout}{done.stderr}")
-        found = json.loads(report.read_text(encoding="utf-8"))
-    measured = Path(found["edgeprof"]["file"])
-    if not measured.is_relative_to(side.folder.resolve()):
-        raise RuntimeError(f"{measured} was measured, which is not {side.name}'s edgeprof in {side.folder}.")
-    return times(found)
-
-
-def times(report: Mapping[str, Any]) -> dict[str, float]:
-    """Return the fastest round of each benchmark, in seconds of CPU time."""
-    return {entry["name"].removeprefix("test_"): float(entry["stats"]["min"]) for entry in report["benchmarks"]}
-
-
-def measure_pairs(
-    base: Side, head: Side, n: int, measure: Callable[[Side], Times], *, seed: int = 1
-) -> list[tuple[Times, Times]]:
-    """Measure base and head next to each other, again and again; which comes first in a pair is random."""
-    coin = random.Random(seed)
-    pairs = []
-    for number in range(n):
-        first, second = (base, head) if coin.random() < 0.5 else (head, base)
-        of = {side.name: times for side, times in ((side, measure(side)) for side in (first, second))}
-        pairs.append((of[base.name], of[head.name]))
-        print(f"pair {number + 1} of {n} measured", file=sys.stderr, flush=True)
+    pairs: list[tuple[Times, Times]] = []
+    for launch in range(LAUNCHES):
+        blocks = n // LAUNCHES + (launch < n % LAUNCHES)
+        pairs += launched(base, head, blocks, more, seed=seed + launch)
+        print(f"{len(pairs)} of {n} pairs measured", file=sys.stderr, flush=True)
     return pairs
+
+
+def launched(
+    base: Side, head: Side, blocks: int, more: Sequence[str], *, seed: int
+) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """Run the benchmarks of both sides in two processes, one of which runs at a time."""
+    key = os.urandom(16)
+    with Listener(("127.0.0.1", 0), authkey=key) as listener, tempfile.TemporaryDirectory() as text:
+        host, port = listener.address
+        told = {turns.ADDRESS: f"{host}:{port}", turns.KEY: key.hex(), "PYTHONHASHSEED": "0"}
+        words = (
+            "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}", f"--confcutdir={HERE}",
+            "-p", "no:cacheprovider", "-p", "no:benchmark", "-m", "benchmarks and not alone",
+            str(HERE / "test_hot_paths.py"), *more,
+        )  # fmt: skip
+        running = {side.name: side.start(*words, cwd=Path(text), env=told) for side in (base, head)}
+        threading.Thread(target=end_what_hangs, args=(list(running.values()),), daemon=True).start()
+        try:
+            ends = accepted(listener, running)
+            for side in (base, head):
+                if side.name in ends and not (measured := Path(ends[side.name][1])).is_relative_to(
+                    side.folder.resolve()
+                ):
+                    raise RuntimeError(f"{measured} would be measured, not {side.name}'s edgeprof in {side.folder}.")
+            nobody = (NoSide(), "")
+            return turns.hand_out(
+                ends.get("base", nobody)[0], ends.get("head", nobody)[0], benchmark_names(), blocks, seed=seed
+            )
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+
+
+def accepted(listener: Listener, running: Mapping[str, subprocess.Popen[str]]) -> dict[str, Any]:
+    """Return each side's connection, and the file of its edgeprof; a side that cannot run any benchmark has none."""
+    ends: dict[str, Any] = {}
+    taking = threading.Thread(target=lambda: [take(listener, ends) for _ in running], daemon=True)
+    taking.start()
+    while len(ends) < len(running):
+        taking.join(0.2)
+        if all(name in ends or process.poll() is not None for name, process in running.items()):
+            break
+    return ends
+
+
+def take(listener: Listener, ends: dict[str, Any]) -> None:
+    """Take the connection of a side, which says its name and what it measures."""
+    connection = listener.accept()
+    side, measured = connection.recv()
+    ends[side] = (connection, measured)
+
+
+def end_what_hangs(running: Sequence[subprocess.Popen[str]]) -> None:
+    """End processes that take much longer than they should; who waits for their answer is told so."""
+    end = time.monotonic() + PROCESS_SECONDS
+    for process in running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, end - time.monotonic()))
+        process.kill()
+
+
+class NoSide:
+    """The connection of a side that cannot run any benchmark."""
+
+    def recv(self) -> tuple[str, str]:
+        raise EOFError
+
+
+def benchmark_names() -> list[str]:
+    """Return the benchmarks in the order in which they run."""
+    tree = ast.parse((HERE / "test_hot_paths.py").read_text(encoding="utf-8"))
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [name.removeprefix("test_") for name in names if name.startswith("test_")]
 
 
 def judge_pairs(pairs: Sequence[tuple[Times, Times]], smallest: float = SMALLEST) -> tuple[list[Result], list[str]]:
@@ -239,7 +299,7 @@ def main() -> int:
     gate_results.unlink(missing_ok=True)  # an older verdict must not stand for this one
     gated, why = gate(base, head, gate_out)
     exact = exact_results(json.loads(gate_results.read_text(encoding="utf-8"))) if gate_results.exists() else []
-    results, new = judge_pairs(measure_pairs(base, head, args.pairs, benchmark))
+    results, new = judge_pairs(measure_pairs(base, head, args.pairs))
     results = [*exact, *results]
     new += ["sweep on wasm"] if why else []
     written = args.out / "performance" / "regression.json"

@@ -41,12 +41,8 @@ def test_a_planted_slowdown_is_found_and_nothing_else(tmp_path: Path) -> None:
     base, head = copy(tmp_path, "base"), copy(tmp_path, "head")
     with (head.folder / "edgeprof" / "decode.py").open("a", encoding="utf-8") as module:
         module.write(SLOWER.format(fraction=0.2))
-    chosen = ("-k", "decode or advise")
-
-    def measure(side: Side) -> regression.Times:
-        return regression.benchmark(side, *chosen)
-
-    results, new = regression.judge_pairs(regression.measure_pairs(base, head, regression.PAIRS, measure))
+    measured = regression.measure_pairs(base, head, regression.PAIRS, "-k", "decode or advise")
+    results, new = regression.judge_pairs(measured)
     verdicts = {result.name: result for result in results}
     print(regression.text_of(results, new))
     assert new == []
@@ -59,7 +55,6 @@ def test_a_planted_slowdown_is_found_and_nothing_else(tmp_path: Path) -> None:
 def test_what_base_cannot_run_is_new(tmp_path: Path) -> None:
     base, head = copy(tmp_path, "base"), copy(tmp_path, "head")
     (base.folder / "edgeprof" / "stability.py").unlink()
-    chosen = ("-k", "bootstrap or advise")
-    results, new = regression.judge_pairs([(regression.benchmark(base, *chosen), regression.benchmark(head, *chosen))])
+    results, new = regression.judge_pairs(regression.measure_pairs(base, head, 2, "-k", "bootstrap or advise"))
     assert new == ["advise_on_a_series"]
     assert [(result.name, result.verdict) for result in results] == [("bootstrap_a_text", "not enough data")]

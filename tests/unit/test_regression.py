@@ -1,15 +1,14 @@
-"""The judge of base against head, on recorded times of pairs."""
+"""The judge of base against head, on times of pairs."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
-from benchmarks import regression
-from benchmarks.regression import Result, Side, exact_results, exit_code, judge_pairs, measure_pairs, times
+from benchmarks import regression, turns
+from benchmarks.regression import Result, exact_results, exit_code, judge_pairs
 
-# CPU seconds of decode_wire_bytes's fastest round in ten pairs of one and the same package, base and head in turns.
+# Made up, with the noise of a quiet machine: seconds of ten pairs of one and the same package.
 BASE = (0.0412, 0.0398, 0.0405, 0.0421, 0.0401, 0.0399, 0.0410, 0.0437, 0.0403, 0.0400)
 HEAD = (0.0409, 0.0402, 0.0400, 0.0415, 0.0411, 0.0397, 0.0404, 0.0418, 0.0408, 0.0396)
 
@@ -58,23 +57,55 @@ def test_a_head_that_cannot_run_its_benchmarks_is_no_pass(lost):
         judge_pairs(measured)
 
 
-def test_the_order_in_a_pair_is_random_and_each_side_keeps_its_place():
-    base, head, order = Side("base", Path("b")), Side("head", Path("h")), []
+class Scripted:
+    """The connection of a side whose benchmarks take what they are told; it writes down whose turn it was."""
 
-    def measure(side):
-        order.append(side.name)
-        return {"x": 1.0 if side is base else 2.0}
+    def __init__(self, name, seconds, order):
+        self.name, self.left, self.order = name, list(seconds.items()), order
+        self.answers = []
+        self.come()
 
-    measured = measure_pairs(base, head, 20, measure)
-    assert measured == [({"x": 1.0}, {"x": 2.0})] * 20
-    first = order[::2]
-    assert 4 < first.count("base") < 16
-    assert all({a, b} == {"base", "head"} for a, b in zip(first, order[1::2], strict=True))
+    def come(self):
+        if self.left:
+            self.answers.append(("ready", self.left[0][0]))
+
+    def send(self, calls):
+        if calls is None:
+            self.left.pop(0)
+            self.come()
+        else:
+            self.order.append(self.name)
+            self.answers.append(self.left[0][1])
+
+    def recv(self):
+        if not self.answers:
+            raise EOFError
+        return self.answers.pop(0)
 
 
-def test_the_fastest_round_counts():
-    report = {"benchmarks": [{"name": "test_decode", "stats": {"min": 0.5, "median": 0.7}}]}
-    assert times(report) == {"decode": 0.5}
+def test_sides_take_turns_in_random_order_and_each_keeps_its_place():
+    order = []
+    base, head = Scripted("base", {"a": 0.03, "b": 0.2}, order), Scripted("head", {"a": 0.06, "b": 0.1}, order)
+    measured = turns.hand_out(base, head, ["a", "b"], 5, seed=1)
+    assert measured == [({"a": 0.03, "b": 0.2}, {"a": 0.06, "b": 0.1})] * 5
+    first, second = order[2::2], order[3::2]  # after the rounds by which it is decided how many there are
+    assert 0.2 < first.count("base") / len(first) < 0.8
+    assert order.count("base") == order.count("head")
+    assert all({x, y} == {"base", "head"} for x, y in zip(first, second, strict=True))
+
+
+def test_what_a_side_cannot_run_does_not_hold_up_the_other():
+    base, head = Scripted("base", {"b": 0.2}, []), Scripted("head", {"a": 0.1, "b": 0.1}, [])
+    measured = turns.hand_out(base, head, ["a", "b"], 2, seed=1)
+    assert measured == [({"b": 0.2}, {"a": 0.1, "b": 0.1})] * 2
+    nothing, all_of_it = Scripted("base", {}, []), Scripted("head", {"a": 0.1}, [])
+    assert turns.hand_out(nothing, all_of_it, ["a"], 1, seed=1) == [({}, {"a": 0.1})]
+
+
+def test_a_benchmark_that_fails_in_the_middle_is_no_time():
+    base, head = Scripted("base", {"a": 0.1}, []), Scripted("head", {"a": ("ready", "b")}, [])
+    with pytest.raises(RuntimeError, match="failed in the middle"):
+        turns.hand_out(base, head, ["a", "b"], 1, seed=1)
 
 
 def test_costs_on_an_exact_clock_are_judged_by_their_numbers():
