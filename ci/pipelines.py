@@ -10,6 +10,7 @@ from pathlib import Path
 import nox
 
 from ci.steps import ROOT, evidence, not_run
+from ci.tracked import tracked
 
 TOOLS = ("node@24", "gitlab-ci-local@4.75.1")  # the runner does not start on older Node.js
 CACHE = Path.home() / ".cache"
@@ -33,14 +34,21 @@ def runner(session: nox.Session) -> dict[str, str] | None:
 
 
 def clone(session: nox.Session, name: str) -> Path:
-    """Return a fresh clone of what is committed, with a remote as GitLab's have."""
+    """Return a clone, or a repository of one commit where there is none, with a remote as GitLab's have."""
     folder = Path(session.create_tmp()).resolve() / name
     shutil.rmtree(folder, ignore_errors=True)
-    session.run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder), external=True)
     git = ("git", "-C", str(folder))
-    session.run(*git, "remote", "set-url", "origin", "https://example.invalid/group/edgeprof.git", external=True)
+    cloned = ["git", "-c", "safe.directory=*", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)]
+    if subprocess.run(cloned, capture_output=True, check=False).returncode:  # no repository: sources only
+        for file in tracked(ROOT):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / file, folder / file)
+        session.run(*git, "init", "--quiet", "--initial-branch=main", external=True)
+    session.run(*git, "config", "remote.origin.url", "https://example.invalid/group/edgeprof.git", external=True)
     for key, value in (("user.name", "nobody"), ("user.email", "nobody@example.invalid")):
         session.run(*git, "config", key, value, external=True)
+    if subprocess.run([*git, "rev-parse", "--verify", "HEAD"], capture_output=True, check=False).returncode:
+        commit(folder, "Begin")
     return folder
 
 
@@ -57,8 +65,13 @@ def plant(folder: Path, file: str, text: str) -> None:
     """Commit a fault into a clone."""
     path = folder / file
     path.write_text((path.read_text(encoding="utf-8") if path.exists() else "") + text, encoding="utf-8")
+    commit(folder, "Plant a fault")
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit all that a clone holds."""
     subprocess.run(["git", "-C", str(folder), "add", "--all"], check=True)
-    subprocess.run(["git", "-C", str(folder), "commit", "--quiet", "--no-verify", "-m", "Plant a fault"], check=True)
+    subprocess.run(["git", "-C", str(folder), "commit", "--quiet", "--no-verify", "-m", message], check=True)
 
 
 def expect(session: nox.Session, folder: Path, env: dict[str, str], job: str, fault: str) -> None:

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any
 from detect_secrets import SecretsCollection
 from detect_secrets.core import baseline
 from detect_secrets.settings import configure_settings_from_baseline, default_settings, get_settings
+
+from ci.tracked import tracked as project_files
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE = ".secrets.baseline"
@@ -50,14 +51,9 @@ line, and these would double the time. A key of theirs in quotes is random lette
 
 
 def tracked(root: Path = ROOT) -> list[str]:
-    """Return the files that git tracks, staged ones included, which somebody may have typed a secret into."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
-    names = sorted(set(filter(None, listed.split("\0"))))
-    return [
-        name
-        for name in names
-        if not name.endswith(BINARY) and MEASURED not in name and name != BASELINE and (root / name).is_file()
-    ]
+    """Return the project's files, staged ones included, which somebody may have typed a secret into."""
+    names = project_files(root)
+    return [name for name in names if not name.endswith(BINARY) and MEASURED not in name and name != BASELINE]
 
 
 def scan(names: list[str]) -> SecretsCollection:
