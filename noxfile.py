@@ -141,7 +141,7 @@ def notebooks_session(session: nox.Session) -> None:
         return
     sanitize = ROOT / "tests" / "notebooks" / "sanitize.cfg"
     also = [f"--nbval-sanitize-with={sanitize}"] if sanitize.exists() else []
-    common = ("--nbval-current-env", "-p", "no:cacheprovider")
+    common = ("-n", "auto", "--dist", "loadfile", "--nbval-current-env", "-p", "no:cacheprovider")
     if pinned:
         if widgets:
             pytest(session, "--nbval-lax", *common, *widgets, part="-widgets")
