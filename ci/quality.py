@@ -7,7 +7,7 @@ import os
 
 import nox
 
-from ci.steps import IN_CI, ROOT, evidence, install
+from ci.steps import IN_CI, PROFILE, ROOT, evidence, install
 
 PROFILES = ("offline", "hosted")
 
@@ -16,7 +16,7 @@ PROFILES = ("offline", "hosted")
 @nox.session(name="quality-gate", tags=["ci"] if IN_CI else [])
 def quality_gate(session: nox.Session) -> None:
     """Judge the evidence in reports/ by ci/quality.toml: ``-- hosted`` (the default on GitHub) or ``-- offline``."""
-    profile = session.posargs[0] if session.posargs else usual_profile()
+    profile = session.posargs[0] if session.posargs else PROFILE
     if profile not in PROFILES or len(session.posargs) > 1:
         session.error(f"The gate takes one profile, {' or '.join(PROFILES)}; not: {' '.join(session.posargs)}.")
     install(session)
@@ -36,8 +36,3 @@ def quality_gate(session: nox.Session) -> None:
     session.log(f"Quality gate: {found['verdict']['text']}. The report: {out / 'report.html'}")
     if found["verdict"]["exit_code"]:
         session.error(f"The quality gate's verdict is {found['verdict']['verdict']}, for the reasons above.")
-
-
-def usual_profile() -> str:
-    """Return the profile of a run that names none: everything is required where everything can be had."""
-    return "hosted" if "GITHUB_ACTIONS" in os.environ else "offline"
