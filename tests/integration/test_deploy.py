@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from docs_blocks import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD, GOOD, BAD = (f"registry.example/edgeprof@sha256:{c * 64}" for c in "abc")
@@ -205,8 +205,9 @@ def test_a_damaged_state_stops_it(host):
 
 
 def test_the_page_s_commands_deploy(host):
-    (block,) = [b for b in blocks(ROOT / "docs" / "container.md") if "ci/deploy staging --rollback" in b.text]
-    export, deploy, back = block.text.strip().splitlines()
+    page = (ROOT / "docs" / "container.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```sh by=\S+::test_the_page_s_commands_deploy\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    export, deploy, back = block.strip().splitlines()
     told = dict(word.split("=") for word in shlex.split(export)[1:])
     image = shlex.split(deploy)[2]
     assert host.deploy("staging", OLD, **told).returncode == 0
