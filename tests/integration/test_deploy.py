@@ -28,7 +28,7 @@ if (here / "refused").exists() and (here / "refused").read_text(encoding="utf-8"
 (here / "running").write_text(image if "up" in sys.argv else "", encoding="utf-8")
 """
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="only on systems with bash")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="only on systems with bash")]
 
 
 class Host:
