@@ -15,7 +15,7 @@ from ci.steps import ROOT, evidence, install
 @nox.session(venv_backend="none")
 def deploy(session: nox.Session) -> None:
     """Deploy $IMAGE, by its digest, to an environment: ``-- staging``. docs/container.md lists what it reads."""
-    image = os.environ.get("IMAGE", "")
+    image = os.environ.get("IMAGE", "").lower()  # an owner's name may have capitals, an image's must not
     if len(session.posargs) != 1 or not image:
         session.error("Which environment (nox -s deploy -- staging), and which image (IMAGE=NAME@sha256:…)?")
     (environment,) = session.posargs

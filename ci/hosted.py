@@ -13,6 +13,7 @@ import nox
 
 from ci.steps import ROOT, not_run
 
+GATE = "Quality Gate"
 MAY_MERGE = ("admin", "maintain", "write")
 
 
@@ -48,6 +49,17 @@ def auto_merge(session: nox.Session) -> None:
         session.error(f"The pull request is {'a draft' if seen['isDraft'] else seen['state'].lower()}.")
     asked(session, "pr", "merge", "--auto", "--squash", pull_request)
     session.log("GitHub merges it once every required check and review is there.")
+
+
+@nox.session(name="gate-passed", venv_backend="none")
+def gate_passed(session: nox.Session) -> None:
+    """Require that the Quality Gate has passed a commit (needs gh and its token)."""
+    commit, repository = needed(session, "COMMIT", "GITHUB_REPOSITORY")
+    query = f"repos/{repository}/commits/{commit}/check-runs?check_name={GATE.replace(' ', '%20')}&filter=latest"
+    found = asked(session, "api", query, "--jq", ".check_runs[].conclusion").split()
+    if not found or set(found) != {"success"}:
+        session.error(f"{GATE} of {commit}: {', '.join(found) or 'it never ran'}. Only what it has passed is released.")
+    session.log(f"{GATE} has passed {commit}.")
 
 
 def release_notes(changelog: str, version: str) -> str:

@@ -49,6 +49,7 @@ def clone(session: nox.Session, name: str) -> Path:
         session.run(*git, "config", key, value, external=True)
     if subprocess.run([*git, "rev-parse", "--verify", "HEAD"], capture_output=True, check=False).returncode:
         commit(folder, "Begin")
+        plant(folder, ".gitignore", "\n")  # a second commit, so that there is one before it to compare with
     return folder
 
 

@@ -91,6 +91,13 @@ def test_nothing_else_is_merged(github: Asked, role: str, seen: dict[str, object
     assert not [call for call in asked if call[:2] == ["pr", "merge"]]
 
 
+@pytest.mark.parametrize(("said", "passed"), [("success", True), ("failure", False), ("", False), ("skipped", False)])
+def test_only_what_the_gate_has_passed_is_released(github: Asked, said: str, passed: bool) -> None:
+    code, words, asked = github.run("gate-passed", {"api": said}, COMMIT="abc", GITHUB_REPOSITORY="g/edgeprof")
+    assert (code == 0) == passed, words
+    assert "commits/abc/check-runs?check_name=Quality%20Gate" in asked[0][1]
+
+
 def test_a_draft_of_a_release_has_its_part_of_the_changelog(github: Asked) -> None:
     code, said, asked = github.run("release-draft", {}, GITHUB_REF_NAME="v99.0.0")
     assert code != 0 and "no part ## [99.0.0]" in said and asked == []

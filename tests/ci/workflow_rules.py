@@ -103,6 +103,7 @@ def workflow(text: str, known: dict[str, set[str]]) -> list[str]:
         found += [f"job {name}: {what}" for what in of_job(job, known)]
     triggers = told.get("on", told.get(True))  # YAML 1.1 takes a bare `on` for a truth
     found += of_triggers(triggers if isinstance(triggers, dict) else {}, told["jobs"])
+    found += of_release(triggers if isinstance(triggers, dict) else {}, told["jobs"])
     found += of_gate(told["jobs"])
     return found
 
@@ -118,6 +119,22 @@ def of_triggers(triggers: dict[str, Any], jobs: dict[str, Any]) -> Iterator[str]
             for what in WHOSE:
                 if what not in condition:
                     yield f"job {name}: follows a run without asking whether {what}"
+
+
+def of_release(triggers: dict[str, Any], jobs: dict[str, Any]) -> Iterator[str]:
+    """Yield what is released or deployed without a job before it that asks for the gate's verdict."""
+    if "release" not in triggers:
+        return
+    asks = {name for name, job in jobs.items() if "nox -s gate-passed" in str(job.get("steps"))}
+    for name in jobs:
+        before, left = {name}, [name]
+        while left:
+            needs = jobs.get(left.pop(), {}).get("needs", ())
+            new = set([needs] if isinstance(needs, str) else needs) - before
+            before |= new
+            left += new
+        if not before & asks:
+            yield f"job {name}: does its work for a release that the gate has not seen"
 
 
 def of_gate(jobs: dict[str, Any]) -> Iterator[str]:

@@ -67,6 +67,12 @@ def benchmark(**values):
     return change("benchmarks against base", how)
 
 
+def leave_open(data):
+    for one in data["results"]:
+        if not one["exact"]:
+            one["verdict"] = "not enough data"
+
+
 def result(**values):
     return change("bandit", lambda data: data["runs"][0]["results"][0].update(values))
 
@@ -120,6 +126,13 @@ RED = {
         change("coverage", lambda data: data["totals"].update(percent_covered=100, num_statements=0)), "coverage",
         "measured no statement",
     ),
+    "a file that a tool could not read": (
+        change("bandit", lambda data: data["runs"][0].update(invocations=[{
+            "executionSuccessful": True,
+            "toolConfigurationNotifications": [{"level": "error", "message": {"text": "syntax error"}}],
+        }])),
+        "bandit", "did not come to an end",
+    ),
     "a finding of level error": (result(level="error"), "bandit", "1 finding; wanted at most 0: sample-note at edgepr"),
     "a finding of level warning": (result(level="warning"), "bandit", "1 finding"),
     "a finding without a level": (
@@ -157,8 +170,12 @@ RED = {
         benchmark(exact=False, clock="wall", ratio=1.15, low=1.11, high=1.19, verdict="worse"), BASE,
         rf"more than 10 %: {SLOWER} \+15\.0 % \[\+11\.0 %, \+19\.0 %\]",
     ),
-    "a benchmark without enough data": (
-        benchmark(exact=False, verdict="not enough data", ratio=None), BASE,
+    "no benchmark with enough data": (
+        change(BASE, leave_open),
+        BASE, "3 benchmarks without enough data",
+    ),
+    "an exact benchmark that is not known": (
+        benchmark(exact=True, verdict="not enough data", ratio=None), BASE,
         f"1 benchmark without enough data.*{SLOWER}",
     ),
     "a comparison of nothing": (change(BASE, lambda data: data.update(results=[])), BASE, "compares nothing"),
@@ -227,6 +244,14 @@ def test_what_is_bad_is_red_for_its_own_reason_and_nothing_else_is(hosted, what)
 def test_a_file_that_is_no_text_is_red(hosted):
     (hosted / q.path_of("secrets")).write_bytes(b"\xff\xfe\x00")
     assert "cannot be read: it is no text in UTF-8" in q.bad(q.judged(hosted))["secrets"]
+
+
+def test_one_benchmark_that_a_busy_machine_left_open_is_listed_and_not_red(hosted):
+    benchmark(exact=False, verdict="not enough data", ratio=None)(hosted)
+    quality = q.judged(hosted)
+    assert quality.verdict == "pass"
+    (check,) = [one for one in quality.checks if one.name == BASE]
+    assert "without enough data" in " ".join(check.noted)
 
 
 @pytest.mark.parametrize("what", ["9 % slower, exact", "15 % slower, not certain", "8 % slower, certain"])
@@ -342,7 +367,7 @@ def test_the_same_evidence_is_not_enough_under_hosted(offline):
 
 OPEN = {
     "an audit that audited nothing", "an audit of no package", "an audit that left something out",
-    "a benchmark without enough data", "a test that lacked something",
+    "no benchmark with enough data", "an exact benchmark that is not known", "a test that lacked something",
 }  # fmt: skip
 HOSTED_ONLY = {one.name for one in q.RULES.evidence if one.offline == "not run here"}
 

@@ -79,6 +79,11 @@ def _ratio(entry: dict[str, object]) -> Ratio:
     return Ratio(name, clock, exact, ratio, low, high, word)
 
 
+def settled(ratio: Ratio) -> bool:
+    """Return whether a noisy clock told something."""
+    return not ratio.exact and ratio.word != "not enough data"
+
+
 def judge(found: Sequence[tuple[str, tuple[Ratio, ...]]], limits: Limits) -> Reading:
     """Judge ratios: none is certain to be slower than allowed; what is slower by less is noted."""
     percent = limits.performance_regression_threshold_percent
@@ -93,9 +98,12 @@ def judge(found: Sequence[tuple[str, tuple[Ratio, ...]]], limits: Limits) -> Rea
         said = f"{counted(len(slow), 'benchmark')} slower by more than {percent:g} %: {listed([str(r) for r in slow])}."
         bad.append(f"{said} Profile what changed between base and head.")
     if thin:
-        unsettled.append(
-            f"{counted(len(thin), 'benchmark')} without enough data to judge: {listed(thin)}. Measure more rounds."
-        )
+        said = f"{counted(len(thin), 'benchmark')} without enough data to judge: {listed(thin)}."
+        # One that a busy machine leaves open says nothing; if none was settled, nothing was compared.
+        if any(r.exact for r in ratios if r.word == "not enough data") or not any(settled(r) for r in ratios):
+            unsettled.append(f"{said} Measure more rounds.")
+        else:
+            noted.append(said)
     if slower:
         noted.append(f"slower, within {percent:g} % or not certain to be beyond: {listed([str(r) for r in slower])}")
     shown = f"{counted(len(ratios), 'benchmark')} compared, {len(slow)} too slow"

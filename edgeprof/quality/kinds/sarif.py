@@ -58,7 +58,7 @@ def read(content: str) -> Scan:
         name = text(driver.get("name"), "the tool's name")
         tools.append(name)
         invocations = items(run.get("invocations", []), "invocations")
-        if any(table(each, "an invocation").get("executionSuccessful") is False for each in invocations):
+        if any(not _whole(table(each, "an invocation")) for each in invocations):
             broken.append(name)
         if run.get("results") is None:  # by the standard: there was no scan, or its results could not be told
             broken.append(name)
@@ -123,6 +123,18 @@ def _place(result: Mapping[str, Any]) -> tuple[str, int | None]:
         line = table(physical.get("region", {}), "region").get("startLine")
         return str(file), line if isinstance(line, int) else None
     return "", None
+
+
+def _whole(invocation: Mapping[str, object]) -> bool:
+    """Return whether a tool read all that it was told to: files that it skipped are errors in its notifications."""
+    if invocation.get("executionSuccessful") is False:
+        return False
+    told = [
+        table(one, "a notification")
+        for key in ("toolConfigurationNotifications", "toolExecutionNotifications")
+        for one in items(invocation.get(key, []), key)
+    ]
+    return all(one.get("level") != "error" for one in told)
 
 
 def judge(found: Sequence[tuple[str, Scan]], limits: Limits) -> Reading:
