@@ -161,7 +161,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test", "firmware", *(() if whole else ("coverage",)))
     usual = PROJECT["tool"]["pytest"]["ini_options"]["addopts"][-1].removeprefix("-m=")
     marks = usual if whole else f"{usual} and not emulators and not slow"
-    tested = folders("unit", "contract", "integration", "simulation", "notebooks")
+    tested = folders("integration", "notebooks", "simulation", "contract", "unit")
     pytest_on_all_cores(session, marks, *tested, covered=not whole)
 
 

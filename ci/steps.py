@@ -165,7 +165,8 @@ def run_pytest(session: nox.Session, *args: str, part: str = "", covered: bool =
 
 def pytest_on_all_cores(session: nox.Session, marks: str, *args: str, covered: bool = False) -> None:
     """Run pytest on all cores, then once more for what minds the clock and must not have others beside it."""
-    xdist = ("-n", "auto", "--dist", "loadfile", "-m", f"({marks}) and not alone")
+    # In the order of the folders, so that what takes longest does not begin last.
+    xdist = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "-m", f"({marks}) and not alone")
     together = run_pytest(session, *xdist, *args, covered=covered)
     if not run_pytest(session, "-m", f"({marks}) and alone", *args, part="-alone") and not together:
         not_run(session, session.name, "No test was selected.")
