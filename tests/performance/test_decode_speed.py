@@ -21,10 +21,9 @@ def test_decoding_is_many_times_faster_than_reading_json():
 @pytest.mark.performance
 def test_sealing_takes_little_more_than_writing_parquet():
     tried = []
-    for _ in range(6):  # each of the two as fast as it gets: what else is on the machine only takes away
+    for _ in range(6):  # sealing keeps two cores busy: it loses more than a bare writer by what else is on the host
         tried.append(decode_speed.sealing())
-        seal, bare = (max(f[key] for f in tried) for key in ("seal_mrows_per_s", "bare_parquet_mrows_per_s"))
         # Eight columns beside two, and decoding: 30 M rows a second where a bare writer takes 46 M.
-        if len(tried) > 1 and seal / bare >= 0.65:
+        if tried[-1]["seal_over_bare_parquet"] >= 0.65:
             return
     raise AssertionError(tried)
