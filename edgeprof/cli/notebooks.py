@@ -33,7 +33,8 @@ def copy(folder: Path, data: Path | None = None) -> None:
         for source in list_notebooks().values():
             target = folder / source.name
             if target.exists():
-                print(f"kept    {target} (it was there{_other(target, data)})")
+                takes = data if "data" in parameters_of(source) else None
+                print(f"kept    {target} (it was there{_other(target, takes)})")
                 continue
             if data is not None and "data" in parameters_of(source):
                 from edgeprof.server.place import write_prepared
