@@ -16,7 +16,7 @@ from ci import container_checks as checks
 from ci.deploy_checks import check_deploy
 from ci.engine import ask, missing
 from ci.images import TARGETS, build, default_base, find_base
-from ci.steps import HOSTED, ROOT, evidence, install, not_run, pytest
+from ci.steps import HOSTED, ROOT, evidence, install, not_run, own_version, pytest
 
 RECORD = "container.json"
 LAYERS = "unchanged ones of an earlier build are reused, so seconds are of what had to be built"
@@ -24,14 +24,10 @@ LAYERS = "unchanged ones of an earlier build are reused, so seconds are of what 
 
 def facts_of_build() -> dict[str, str]:
     """Return what the images' labels say: version, commit, time, and the address of the source where CI knows it."""
-    version: dict[str, str] = {}
-    exec(
-        (ROOT / "edgeprof" / "_version.py").read_text(encoding="utf-8"), version
-    )  # the session's Python has no edgeprof
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     server, repository = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
     return {
-        "VERSION": version["__version__"],
+        "VERSION": own_version(),
         "REVISION": head.stdout.strip(),
         "CREATED": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "SOURCE": f"{server}/{repository}" if server and repository else "",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 
 import nox
 
-from ci.steps import ROOT, evidence, install
+from ci.steps import ROOT, evidence, install, own_version
 
 
 @nox.session(venv_backend="none")
@@ -19,13 +18,12 @@ def deploy(session: nox.Session) -> None:
     if len(session.posargs) != 1 or not image:
         session.error("Which environment (nox -s deploy -- staging), and which image (IMAGE=NAME@sha256:…)?")
     (environment,) = session.posargs
-    version = re.search(r'"(.+)"', (ROOT / "edgeprof" / "_version.py").read_text(encoding="utf-8"))
     commit = session.run("git", "rev-parse", "HEAD", external=True, silent=True) or ""
     with_key(session)
     url = os.environ.get("EDGEPROF_URL", "")
     session.run(
         "ci/deploy", environment, image, *((f"--url={url}",) if url else ()), f"--evidence={evidence('deploy')}",
-        f"--version={version[1] if version else ''}", f"--commit={commit.strip()}",
+        f"--version={own_version()}", f"--commit={commit.strip()}",
         f"--state={Path(os.environ.get('EDGEPROF_STATE', ROOT / 'ci' / 'deployed'))}", external=True,
     )  # fmt: skip
 

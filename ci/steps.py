@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,12 @@ def matrix(session: nox.Session) -> None:
 def _list_not_run() -> None:
     if _not_run:
         print("\nNot run:", *(f"  {what}: {cure}" for what, cure in sorted(_not_run.items())), sep="\n", flush=True)
+
+
+def own_version() -> str:
+    """Return edgeprof's version, without edgeprof: nox's Python does not have it."""
+    (found,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "edgeprof" / "_version.py").read_text(), re.MULTILINE)
+    return str(found)
 
 
 # ---- evidence ----
