@@ -112,7 +112,8 @@ def _list_not_run() -> None:
 
 def own_version() -> str:
     """Return edgeprof's version, without edgeprof: nox's Python does not have it."""
-    (found,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "edgeprof" / "_version.py").read_text(), re.MULTILINE)
+    text = (ROOT / "edgeprof" / "_version.py").read_text(encoding="utf-8")
+    (found,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     return str(found)
 
 
