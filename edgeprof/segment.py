@@ -33,11 +33,12 @@ __all__ = [
 
 _PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
 # Samples come a hundred times as often as anything else. Ticks and times advance evenly. A meter of 12 bits says 4,096
-# different currents: coded they take a third of what the doubles take in any other way, unless its unit is round.
+# different currents: coded they take a third of what the doubles take in any other way, unless its unit is round. All
+# samples of a read have one time, which needs no coding to be compressed.
 _SAMPLES: dict[str, Any] = {
     "compression_level": 1,
     "use_dictionary": ["capture_id", "run_id", "current_ua", "meter"],
-    "column_encoding": {"ticks": "DELTA_BINARY_PACKED", "t_host_ns": "DELTA_BINARY_PACKED"},
+    "column_encoding": {"ticks": "DELTA_BINARY_PACKED"},
     "write_statistics": ["ticks", "t_host_ns"],
     "write_batch_size": 1 << 16,
 }
@@ -101,9 +102,9 @@ def _keep_wire(source: Source, folder: Path, number: int, port: int, start: int,
     return {"wire": name, "sha256": digest.hexdigest(), "index_sha256": file_sha256(index)}
 
 
-def table_path(folder: Path, name: str, group: Group) -> Path:
-    """Return the file of a table of one group in a segment's folder."""
-    return folder / partition(*group) / f"{name}.parquet"
+def table_path(folder: Path, name: str, group: Group, part: int = 0) -> Path:
+    """Return the file of a table of one group in a segment's folder; most have but the first part."""
+    return folder / partition(*group) / (f"{name}-{part}.parquet" if part else f"{name}.parquet")
 
 
 def write_table(folder: Path, name: str, group: Group, table: pa.Table) -> dict[str, Any]:
@@ -114,9 +115,9 @@ def write_table(folder: Path, name: str, group: Group, table: pa.Table) -> dict[
     return file_entry(folder, name, group, len(table))
 
 
-def file_entry(folder: Path, name: str, group: Group, rows: int) -> dict[str, Any]:
+def file_entry(folder: Path, name: str, group: Group, rows: int, part: int = 0) -> dict[str, Any]:
     """Sync a table's file and return its entry for the manifest."""
-    path = table_path(folder, name, group)
+    path = table_path(folder, name, group, part)
     sync(path)
     board, model, quant = group
     return {

@@ -20,6 +20,6 @@ def test_decoding_is_many_times_faster_than_reading_json():
 
 @pytest.mark.performance
 def test_sealing_takes_little_more_than_writing_parquet():
-    figures = max((decode_speed.sealing() for _ in range(2)), key=lambda f: f["seal_over_bare_parquet"])
+    figures = decode_speed.sealing()
     # Eight columns beside two, and decoding: 30 M rows a second where a bare writer takes 46 M.
     assert figures["seal_over_bare_parquet"] >= 0.65, figures

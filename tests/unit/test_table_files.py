@@ -73,13 +73,14 @@ def test_row_groups_make_no_difference(tmp_path: Path, whole: Path, small: None)
     seal.seal(folder, final=True)
     assert rows(tmp_path / "parts") == rows(whole)
     for path in folder.glob("segment=*/**/*.parquet"):
-        size = table_files.ROW_GROUP_ROWS.get(path.stem, table_files.OTHER_ROW_GROUP_ROWS)
+        name = path.stem.partition("-")[0]
+        size = table_files.ROW_GROUP_ROWS.get(name, table_files.OTHER_ROW_GROUP_ROWS)
         file = pq.ParquetFile(path, page_checksum_verification=True)
         groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         assert groups[:-1] == [size] * (len(groups) - 1)
-        assert file.read().schema.remove_metadata().types == arrow_schema(path.stem).types
-        assert file.schema_arrow.metadata[b"edgeprof.table"] == path.stem.encode()
-        assert file.schema_arrow.field("capture_id").metadata == arrow_schema(path.stem).field("capture_id").metadata
+        assert file.read().schema.remove_metadata().types == arrow_schema(name).types
+        assert file.schema_arrow.metadata[b"edgeprof.table"] == name.encode()
+        assert file.schema_arrow.field("capture_id").metadata == arrow_schema(name).field("capture_id").metadata
     assert len(files(folder)) > 5
     assert verify(tmp_path / "parts") == []
 
@@ -142,6 +143,29 @@ def test_more_runs_than_a_small_number_names(tmp_path: Path, monkeypatch: pytest
     assert entry["rows"] == len(table)
     named = [(r, t) for r, t in zip(table["run_id"].to_pylist(), table["ticks"].to_pylist(), strict=True) if r]
     assert named == [(f"c/0-{i}", i) for i in range(40_000)]
+
+
+def test_nulls_that_come_late_begin_another_file(tmp_path: Path, small: None) -> None:
+    """Samples without a supply, or of no run, are null there and nowhere else, and nothing changes its order."""
+    samples = [(k, 3300 if k < 22 or k >= 40 else None) for k in range(60)]
+    with table_files.TableFiles(tmp_path, "c") as tables:
+        for tick, voltage in samples:
+            batch = Rows()
+            columns = {"run_id": "c/0-1", "port": 0, "current_ua": np.array([1.5]), "meter": "board"}
+            batch.add("power", GROUP, columns | {"ticks": np.array([tick], np.int64), "voltage_mv": voltage})
+            tables.take(batch)
+        entries = tables.finish()
+    assert [(e["path"].rpartition("/")[2], e["rows"]) for e in entries] == [
+        ("power.parquet", 22),
+        ("power-1.parquet", 38),
+    ]
+    required = [
+        {c.name for c in map(file.schema.column, range(len(file.schema.names))) if not c.max_definition_level}
+        for file in (pq.ParquetFile(tmp_path / e["path"]) for e in entries)
+    ]
+    assert required[0] - required[1] == {"voltage_mv"}
+    found = [row for e in entries for row in pq.ParquetFile(tmp_path / e["path"]).read().to_pylist()]
+    assert [(row["ticks"], row["voltage_mv"]) for row in found] == samples
 
 
 def test_samples_are_written_as_said(tmp_path: Path, small: None) -> None:
