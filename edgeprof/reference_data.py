@@ -7,11 +7,12 @@ The clocks are exact, so capturing them anew gives the same device columns to th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeprof import boards, resources
-from edgeprof.errors import DeviceError, UsageError
+from edgeprof.errors import DeviceError, UsageError, unknown_name
 from edgeprof.same import differences
 from edgeprof.store import open_dataset
 from edgeprof.sweep import Plan, load_plan
@@ -21,7 +22,9 @@ __all__ = ["build_reference", "check_reference", "missing_boards", "reference_pl
 NIGHTLY = "nightly"
 
 
-def reference_plans(folder: Path | None = None, *, nightly: bool = False, only: tuple[str, ...] = ()) -> list[Plan]:
+def reference_plans(
+    folder: Path | None = None, *, nightly: bool = False, only: tuple[str, ...] = (), quants: tuple[str, ...] = ()
+) -> list[Plan]:
     """Return the plans of the reference data, in order of their files' names.
 
     Parameters
@@ -32,11 +35,13 @@ def reference_plans(folder: Path | None = None, *, nightly: bool = False, only: 
         True adds what takes long: floats on cores without floating point.
     only
         Boards to keep; empty keeps all.
+    quants
+        Quantizations to keep; empty keeps all.
 
     Raises
     ------
     UsageError
-        There is no plan there, or none has such a board.
+        There is no plan there, or none has such a board or quantization.
     """
     folder = folder or resources.path("data/reference")
     files = sorted(f for f in folder.glob("*.toml") if nightly or NIGHTLY not in f.name)
@@ -48,13 +53,24 @@ def reference_plans(folder: Path | None = None, *, nightly: bool = False, only: 
         plans = [plan for plan in plans if plan.boards]
     if not plans:
         raise UsageError(f"There are no plans for {', '.join(only) or 'any board'} in {folder}.")
-    return plans
+    return _of_quants(plans, quants) if quants else plans
 
 
 def _with_boards(plan: Plan, names: tuple[str, ...]) -> Plan:
-    from dataclasses import replace
-
     return replace(plan, boards=names)
+
+
+def _of_quants(plans: list[Plan], quants: tuple[str, ...]) -> list[Plan]:
+    known = dict.fromkeys(quant for plan in plans for _, of_model, _ in plan.models for quant in of_model)
+    for quant in quants:
+        if quant not in known:
+            raise unknown_name("quantization", quant, tuple(known))
+    kept = [
+        replace(plan, models=tuple((m, tuple(q for q in of if q in quants), keep) for m, of, keep in plan.models))
+        for plan in plans
+    ]
+    kept = [replace(plan, models=tuple(m for m in plan.models if m[1])) for plan in kept]
+    return [plan for plan in kept if plan.models]
 
 
 def missing_boards(plans: list[Plan]) -> dict[str, str]:

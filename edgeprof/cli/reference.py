@@ -3,6 +3,7 @@
   edgeprof reference build --out DIR                 every plan but the nightly ones
   edgeprof reference build --check                   capture anew into a temporary folder, compare with what is there
   edgeprof reference build --check --board wasm      one board only
+  edgeprof reference build --check --quant Q4_0      one quantization only
 
 The clocks of emulated boards are exact: --check ends with 1 if a single device column differs.
 """
@@ -20,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="compare with the reference data that come with edgeprof")
     parser.add_argument("--nightly", action="store_true", help="also floats on cores without floating point (minutes)")
     parser.add_argument("--board", action="append", default=[], metavar="NAME", help="only this board; repeatable")
+    parser.add_argument("--quant", action="append", default=[], metavar="NAME", help="only this one; repeatable")
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="captures at a time (default: one a core)")
 
 
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.out and not args.check:
         raise UsageError("reference build needs --out DIR (where to), --check (compare with what is there), or both.")
-    plans = reference_plans(nightly=args.nightly, only=tuple(args.board))
+    plans = reference_plans(nightly=args.nightly, only=tuple(args.board), quants=tuple(args.quant))
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         out = args.out or Path(temporary)
