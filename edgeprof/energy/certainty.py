@@ -161,8 +161,8 @@ def _around_uj(samples: Source, begins: Float, ends: Float) -> Float:
 def _variations(samples: Source) -> Iterator[Piece]:
     """Return what the variance is summed up from, a step from one sample to the next in place of each sample.
 
-    Outputs: ``step`` in nW^2 ns^2, h^2 d^2 / 12; ``rough`` in nW^2 ns^2, -d d' h h'; ``squares`` in nW^2, d^2; ``cube`` in
-    ns^3, h^3 / 12.
+    Outputs: ``step`` in nW^2 ns^2, h^2 d^2 / 12; ``rough`` in nW^2 ns^2, -d d' h^2; ``squares`` in nW^2, d^2; ``cube``
+    in ns^3, h^3 / 12.
     """
     last_power: Float | None = None
     last_step = 0.0
@@ -170,11 +170,11 @@ def _variations(samples: Source) -> Iterator[Piece]:
         power = stretch.power_nw()
         if stretch.t_ns is not None:
             steps, width = np.diff(power), np.diff(stretch.t_ns)
-            rough = _taken_back(steps, last_step, width > LONGEST_STEP * stretch.period_ns) * stretch.period_ns
+            gap = width > LONGEST_STEP * stretch.period_ns
+            rough = _taken_back(steps, last_step, gap) * stretch.period_ns
             columns = (width * steps**2 / 12, rough, steps**2 / width, width**2 / 12)
-            yield Lines(
-                stretch.t_ns, columns, {"step": (0, 1.0), "rough": (1, 1.0), "squares": (2, 1.0), "cube": (3, 1.0)}
-            )
+            outputs = {"step": (0, 1.0), "rough": (1, 1.0), "squares": (2, 1.0), "cube": (3, 1.0)}
+            yield Lines(stretch.t_ns, stretch.period_ns, columns, outputs)
         else:
             steps = np.diff(power) if last_power is None else np.diff(power, prepend=last_power)
             ahead, period = (0.5 if last_power is None else -0.5), stretch.period_ns
@@ -182,7 +182,8 @@ def _variations(samples: Source) -> Iterator[Piece]:
             if not len(steps):
                 continue
             h = _gaps(stretch, len(steps))
-            cells = (h**3 * steps**2, _taken_back(steps, last_step, h > 1), h * steps**2, h**2)
+            gap = h > 1
+            cells = (h**3 * steps**2, _taken_back(steps, last_step, gap), h * steps**2, h**2)
             outputs = {
                 "step": (0, period / 12),
                 "rough": (1, period),
@@ -190,7 +191,7 @@ def _variations(samples: Source) -> Iterator[Piece]:
                 "cube": (3, period**2 / 12),
             }
             yield Cells(stretch.begin_ns + ahead * period, period, cells, outputs)
-        last_step = float(steps[-1])
+        last_step = 0.0 if gap[-1] else float(steps[-1])
 
 
 def _taken_back(steps: Float, before: float, gap: npt.NDArray[np.bool_]) -> Float:

@@ -56,9 +56,10 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Columns of values at uneven times, lines between them; ``flat`` columns hold one value a step instead."""
+    """Columns of values at uneven times, lines between them; a column with one value less has them by step."""
 
     t_ns: Float
+    period_ns: float
     columns: tuple[Float, ...]
     outputs: dict[str, tuple[int, float]]
 
@@ -71,11 +72,6 @@ class Lines:
     def end_ns(self) -> float:
         """When the last value is."""
         return float(self.t_ns[-1])
-
-    @property
-    def period_ns(self) -> float:
-        """The mean step."""
-        return (self.end_ns - self.begin_ns) / (len(self.t_ns) - 1)
 
     def sums(self) -> list[Float]:
         """Return each column's running total, from zero on, in its unit times nanoseconds."""

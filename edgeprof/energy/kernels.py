@@ -116,7 +116,7 @@ def pieces(samples: Source) -> Iterator[Piece]:
         if stretch.t_ns is None:
             yield Cells(stretch.begin_ns, stretch.period_ns, tuple(columns), outputs)
         else:
-            yield Lines(stretch.t_ns, tuple(columns), outputs)
+            yield Lines(stretch.t_ns, stretch.period_ns, tuple(columns), outputs)
 
 
 def _missing(stretch: Stretch) -> Float | None:

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprof.energy.samples import Samples
-from edgeprof.errors import UsageError
+from edgeprof.errors import NotComparableError, UsageError
 
-__all__ = ["LONGEST_STEP", "Source", "Stretch", "chunks", "stretches"]
+__all__ = ["LONGEST_STEP", "Source", "Stretch", "chunks", "first_period_ns", "stretches"]
 
 Float = npt.NDArray[np.float64]
 
@@ -100,6 +100,19 @@ def stretches(source: Source) -> Iterator[Stretch]:
         for stretch in _even(some, before) if some.t_ns is None else _uneven(some, before):
             yield stretch
             before = stretch
+
+
+def first_period_ns(source: Source) -> float:
+    """Return the period of the first samples; of uneven ones their median step.
+
+    Raises
+    ------
+    NotComparableError
+        There are no samples.
+    """
+    for stretch in stretches(source):
+        return stretch.period_ns
+    raise NotComparableError("Energy needs samples of a meter; there are none here, or all of them are missing.")
 
 
 def _columns(some: Samples) -> list[Float]:

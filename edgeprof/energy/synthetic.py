@@ -21,8 +21,7 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A current that is ``levels_ua[i]`` from ``edges_ns[i]`` to ``edges_ns[i + 1]``, and goes on so before and
-    after."""
+    """A current of ``levels_ua[i]`` from ``edges_ns[i]`` to ``edges_ns[i + 1]``; so it was before and will be after."""
 
     edges_ns: Float
     levels_ua: Float
@@ -44,7 +43,7 @@ class Steps:
 
 
 def bursts(starts_ns: Float, width_ns: float, height_ua: float) -> Steps:
-    """Return bursts of one width and height that begin at these times, later than zero and further apart than wide."""
+    """Return bursts of one width and height, later than time zero and further apart than they are wide."""
     edges = np.stack((starts_ns, starts_ns + width_ns), axis=1).ravel()
     levels = np.tile([height_ua, 0.0], len(starts_ns))
     return Steps(np.append(0.0, edges), np.append(0.0, levels))
@@ -66,7 +65,9 @@ class Ramp:
     def integral(self, t_ns: Float) -> Float:
         """Return the integral from time zero, in microamperes times nanoseconds."""
         whole, part = np.divmod(t_ns / self.period_ns, 1.0)
-        return self.low_ua * t_ns + (self.high_ua - self.low_ua) * self.period_ns * (whole + part**2) / 2
+        risen = self.period_ns * (whole + part**2) / 2
+        found: Float = self.low_ua * t_ns + (self.high_ua - self.low_ua) * risen
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,9 @@ def truth_uj(waves: Sequence[Waveform], voltage_mv: float, begins_ns: Float, end
 
 
 def sampled(
-    waves: Sequence[Waveform], *, begin_ns: float, end_ns: float, period_ns: float, seed: int, voltage_mv: float = 3300.0,
-    drift_ppm: float = 0.0, jitter_ns: float = 0.0, missing: float = 0.0, noise_ua: float = 0.0, averages: bool = False,
-    times: bool = False,
+    waves: Sequence[Waveform], *, begin_ns: float, end_ns: float, period_ns: float, seed: int,
+    voltage_mv: float = 3300.0, drift_ppm: float = 0.0, jitter_ns: float = 0.0, missing: float = 0.0,
+    noise_ua: float = 0.0, averages: bool = False, times: bool = False,
 ) -> tuple[Samples, Float]:  # fmt: skip
     """Sample a sum of currents as a meter with a clock of its own does.
 
