@@ -47,8 +47,8 @@ def case(seed: int, sample_hz: float | None = None) -> Case:
     """Make a case of a seed and return one of its tokens.
 
     Samples come 1,000 to 100,000 times a second (or ``sample_hz``) from a clock that is up to 50 ppm off and
-    jitters, as moments or means, with noise; in half of the cases 1 % of them are missing. Tokens last 20 samples and 5 ms at
-    least. The samples' clock is known from the run's two ends, each as the meter's next sample shows it.
+    jitters, as moments or means, with noise; in half of the cases 1 % of them are missing. Tokens last 20 samples
+    and 5 ms at least. The samples' clock is known from the run's two ends, each as the meter's next sample shows it.
     """
     rng = np.random.default_rng(seed)
     kind = KINDS[seed % len(KINDS)]

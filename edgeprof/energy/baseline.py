@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from edgeprof.energy.certainty import LEVEL
-from edgeprof.energy.integrals import Float, integrate, intervals
-from edgeprof.energy.kernels import interval_energy, pieces
+from edgeprof.energy.integrals import Float, intervals
+from edgeprof.energy.kernels import energy_integrals, interval_energy
 from edgeprof.energy.stretches import Source
 from edgeprof.errors import NotComparableError
 
@@ -84,7 +84,7 @@ def idle_baseline(
     in the analysis of simulation output", Operations Research 30, 1982).
     """
     nothing = np.zeros(0)
-    whole = integrate(pieces(samples), nothing, nothing)
+    whole = energy_integrals(samples, nothing, nothing)
     if whole.values and "energy" not in whole.values:
         raise NotComparableError("Idle power needs a voltage, which these samples do not have; say which it was.")
     begin, end = idle_stretches(whole.begin_ns, whole.end_ns, begins_ns, ends_ns, margin_ns)

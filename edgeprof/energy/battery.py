@@ -26,7 +26,8 @@ class BatteryLife:
 
 def battery_life(
     *, capacity_mah: float, voltage_mv: float, sleep_current_ua: float, tokens_per_day: float,
-    energy_per_token_uj: float, energy_low_uj: float | None = None, energy_high_uj: float | None = None, self_discharge_percent: float = 0.0,
+    energy_per_token_uj: float, energy_low_uj: float | None = None, energy_high_uj: float | None = None,
+    self_discharge_percent: float = 0.0,
 ) -> BatteryLife:  # fmt: skip
     """Return how long a battery lasts.
 
@@ -52,9 +53,9 @@ def battery_life(
 
     Notes
     -----
-    Each day q = 24 I_sleep + n E / V is taken. The charge Q obeys dQ/dt = -q - k Q, with k = -ln(1 - s) a month, so that it
-    is used up at t = ln(1 + k Q_0 / q) / k, which is Q_0 / q without self-discharge. Assumed: voltage, capacity and
-    self-discharge stay what they are as the battery ages, cools and empties.
+    Each day q = 24 I_sleep + n E / V is taken. The charge Q obeys dQ/dt = -q - k Q, with k = -ln(1 - s) a month, so
+    that it is used up at t = ln(1 + k Q_0 / q) / k, which is Q_0 / q without self-discharge. Assumed: voltage, capacity
+    and self-discharge stay what they are as the battery ages, cools and empties.
     """
     for name, value, zero in (
         ("capacity_mah", capacity_mah, False), ("voltage_mv", voltage_mv, False),

@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprof.energy.integrals import Cells, Float, Lines, Piece, integrate, intervals
-from edgeprof.energy.kernels import IntervalEnergy, interval_energy, pieces
+from edgeprof.energy.kernels import IntervalEnergy, energy_integrals, interval_energy
 from edgeprof.energy.stretches import LONGEST_STEP, Source, Stretch, stretches
 from edgeprof.errors import UsageError
 
@@ -154,7 +154,7 @@ def _edges_uj(samples: Source, begins: Float, ends: Float, error_ns: float, edge
 
 def _around_uj(samples: Source, begins: Float, ends: Float) -> Float:
     """Return the energy of what lies within the samples."""
-    found = integrate(pieces(samples), begins, ends, clip=True).values.get("energy")
+    found = energy_integrals(samples, begins, ends, clip=True).values.get("energy")
     return np.zeros(len(begins)) if found is None else found * 1e-12
 
 

@@ -47,11 +47,17 @@ class Cells:
 
     def at(self, t_ns: Float, sums: list[Float]) -> list[Float]:
         """Return each column's integral from the begin to these times."""
-        place = (t_ns - self.begin_ns) * (1 / self.period_ns)
-        cell = place.astype(np.int32)
-        np.clip(cell, 0, len(self.columns[0]) - 1, out=cell)
+        place = t_ns - self.begin_ns
+        place *= 1 / self.period_ns
+        cell = place.astype(np.intp)
         place -= cell
-        return [total[cell] + place * column[cell] for total, column in zip(sums, self.columns, strict=True)]
+        found = []
+        for total, column in zip(sums, self.columns, strict=True):
+            inside = column.take(cell, mode="clip")  # at the very end there is no cell, and nothing of it to add
+            inside *= place
+            inside += total.take(cell, mode="clip")
+            found.append(inside)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

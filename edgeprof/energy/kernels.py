@@ -6,17 +6,17 @@ samples nobody saw: :mod:`edgeprof.energy.certainty` says how much that can be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeprof.energy.integrals import Cells, Float, Lines, Piece, Walk, integrate, intervals
+from edgeprof.energy.integrals import Cells, Float, Integrals, Lines, Piece, Walk, integrate, intervals
 from edgeprof.energy.stretches import LONGEST_STEP, Source, Stretch, stretches
 
-__all__ = ["MOST_MISSING", "IntervalEnergy", "interval_energy", "peak_power", "pieces"]
+__all__ = ["MOST_MISSING", "IntervalEnergy", "energy_integrals", "interval_energy", "peak_power"]
 
 MOST_MISSING = 0.05
 """The share of an interval that may be missing; where it is more its energy is unknown."""
@@ -84,15 +84,16 @@ def interval_energy(samples: Source, begins_ns: npt.ArrayLike, ends_ns: npt.Arra
     -----
     For even samples x_k at t_0 + k p the total at time t is C(t) = p (x_0 + … + x_(k-1) + f x_k) with k + f =
     (t - t_0) / p + 1/2, and an interval has C(end) - C(begin). Uneven samples: the trapezoidal rule. Totals begin anew
-    every 32,768 samples, so that no digit is lost to the length of a recording.
+    every 65,536 samples, so that no digit is lost to the length of a recording.
     """
     begins, ends = intervals(begins_ns, ends_ns)
-    found = integrate(pieces(samples), begins, ends)
+    found = energy_integrals(samples, begins, ends)
     duration = ends - begins
     missing = found.values.get("missing")
-    nothing = np.full(len(begins), np.nan)
-    out = IntervalEnergy(found.values.get("energy", nothing), found.values.get("charge", nothing.copy()), duration,
-                         missing, found.period_ns)  # fmt: skip
+    energy, charge = (
+        found.values[n] if n in found.values else np.full(len(begins), np.nan) for n in ("energy", "charge")
+    )
+    out = IntervalEnergy(energy, charge, duration, missing, found.period_ns)
     for values, unit in ((out.energy_uj, 1e-12), (out.charge_uc, 1e-9)):
         values *= unit
         if missing is not None:
@@ -100,23 +101,40 @@ def interval_energy(samples: Source, begins_ns: npt.ArrayLike, ends_ns: npt.Arra
     return out
 
 
-def pieces(samples: Source) -> Iterator[Piece]:
-    """Return pieces with outputs charge in uA ns, energy in nW ns and missing in samples."""
-    for stretch in stretches(samples):
-        columns, outputs = [stretch.current_ua], {"charge": (0, 1.0)}
-        if isinstance(stretch.voltage_mv, np.ndarray):
-            columns.append(stretch.power_nw())
-            outputs["energy"] = (1, 1.0)
-        elif stretch.voltage_mv is not None:
-            outputs["energy"] = (0, float(stretch.voltage_mv))
-        lost = _missing(stretch)
-        if lost is not None:
-            outputs["missing"] = (len(columns), 1 / stretch.period_ns)
-            columns.append(lost)
-        if stretch.t_ns is None:
-            yield Cells(stretch.begin_ns, stretch.period_ns, tuple(columns), outputs)
-        else:
-            yield Lines(stretch.t_ns, stretch.period_ns, tuple(columns), outputs)
+def energy_integrals(samples: Source, begins: Float, ends: Float, *, clip: bool = False) -> Integrals:
+    """Integrate ``charge`` in uA ns, ``energy`` in nW ns and ``missing`` in samples, where there are any.
+
+    Notes
+    -----
+    A voltage that is one for all costs no second running total: summed up is only what other voltages add to it.
+    """
+    stream = stretches(samples)
+    first = next(stream, None)
+    if first is None:
+        return integrate([], begins, ends)
+    base_mv = float(first.voltage_mv) if isinstance(first.voltage_mv, (int, float)) else 0.0
+    found = integrate((_piece(stretch, base_mv) for stretch in chain([first], stream)), begins, ends, clip=clip)
+    if first.voltage_mv is not None:
+        more = found.values.get("more", 0.0)
+        found.values["energy"] = found.values["charge"] * base_mv
+        found.values["energy"] += more
+    return found
+
+
+def _piece(stretch: Stretch, base_mv: float) -> Piece:
+    columns, outputs = [stretch.current_ua], {"charge": (0, 1.0)}
+    if isinstance(stretch.voltage_mv, np.ndarray):
+        outputs["more"] = (len(columns), 1.0)
+        columns.append(stretch.current_ua * (stretch.voltage_mv - base_mv))
+    elif stretch.voltage_mv is not None and stretch.voltage_mv != base_mv:
+        outputs["more"] = (0, stretch.voltage_mv - base_mv)
+    lost = _missing(stretch)
+    if lost is not None:
+        outputs["missing"] = (len(columns), 1 / stretch.period_ns)
+        columns.append(lost)
+    if stretch.t_ns is None:
+        return Cells(stretch.begin_ns, stretch.period_ns, tuple(columns), outputs)
+    return Lines(stretch.t_ns, stretch.period_ns, tuple(columns), outputs)
 
 
 def _missing(stretch: Stretch) -> Float | None:

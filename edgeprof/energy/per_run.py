@@ -39,8 +39,8 @@ def pass_energy(samples: Source, passes: pd.DataFrame, **errors: float) -> pd.Da
     -------
     pandas.DataFrame
         All columns of ``passes`` and ``energy_uj``, its 95 % interval ``energy_low_uj`` and ``energy_high_uj``, the
-        standard uncertainties ``sampling_uj``, ``edges_uj``, ``rate_uj``, ``charge_uc``, ``mean_power_uw``, ``peak_power_uw``,
-        ``n_samples`` and ``n_missing``.
+        standard uncertainties ``sampling_uj``, ``edges_uj``, ``rate_uj``, ``charge_uc``, ``mean_power_uw``,
+        ``peak_power_uw``, ``n_samples`` and ``n_missing``.
     """
     begins, ends = (passes[name].to_numpy(np.float64, na_value=np.nan) for name in ("begin_ns", "end_ns"))
     found = stated_energy(samples, begins, ends, **errors)

@@ -22,8 +22,8 @@ Float = npt.NDArray[np.float64]
 Source = Samples | Callable[[], Iterable[Samples]]
 """Samples, or what reads them from the first on, one partition after the other, each time that it is called."""
 
-STRETCH_SAMPLES = 1 << 15
-"""A quarter of a megabyte of doubles: a stretch and its sums stay in a core's cache."""
+STRETCH_SAMPLES = 1 << 16
+"""Half a megabyte of doubles: a stretch and its sums stay in a core's cache."""
 LONGEST_STEP = 1.5
 """Where uneven samples are further apart than this many medians, one is missing between."""
 LONGEST_GAP_SAMPLES = 10_000_000
@@ -71,9 +71,10 @@ def chunks(source: Source) -> Iterator[Samples]:
     Raises
     ------
     UsageError
-        Samples are neither even nor have times, or have both; some are even and some are not.
+        Samples are neither even nor have times, or have both; some are even, or have a voltage, and some do not.
     """
     even: bool | None = None
+    silent: bool | None = None
     for some in [source] if isinstance(source, Samples) else source():
         if (some.period_ns is None) == (some.t_ns is None):
             raise UsageError("Samples need either period_ns, where they are even, or t_ns, where they are not.")
@@ -81,7 +82,9 @@ def chunks(source: Source) -> Iterator[Samples]:
             raise UsageError(f"Samples need a period above 0 ns; the period of these is {some.period_ns} ns.")
         if even is not None and even != (some.t_ns is None):
             raise UsageError("Some of these samples are even and some are not; integrate each kind on its own.")
-        even = some.t_ns is None
+        if silent is not None and silent != (some.voltage_mv is None):
+            raise UsageError("Some of these samples have a voltage and some have none; say it for all of them.")
+        even, silent = some.t_ns is None, some.voltage_mv is None
         if len(some):
             yield some
 
@@ -125,10 +128,10 @@ def _even(some: Samples, before: Stretch | None) -> Iterator[Stretch]:
     begin, gap = some.start_ns - period / 2, 0
     left: list[float] = []
     first = 0
-    if before is None:
+    if before is None and not all(np.isfinite(c[0]) for c in columns):
         known = _known(columns)
         first = int(np.argmax(known)) if known.any() else len(some)
-    else:
+    elif before is not None:
         left = _last(before, len(columns))
         gap = _gap_samples((begin - before.end_ns) / period)
     while (last := _cut(columns, first)) > first:

@@ -115,6 +115,14 @@ def test_a_voltage_for_each_sample_counts_for_it():
     )
 
 
+def test_partitions_of_unlike_voltage():
+    parts = [Samples("m", np.ones(4), v, 4 * i * 1e6, 1e6) for i, v in enumerate((1000.0, np.full(4, 3000.0), 2000.0))]
+    for order in ([0, 1, 2], [1, 0, 2]):
+        some = [Samples("m", np.ones(4), parts[k].voltage_mv, 4 * i * 1e6, 1e6) for i, k in enumerate(order)]
+        found = interval_energy(lambda some=some: some, [-0.5e6], [11.5e6])
+        assert found.energy_uj[0] == pytest.approx(4 * (1 + 3 + 2) * 1e-3)
+
+
 def test_without_voltage_there_is_charge_and_no_energy():
     found = stated_energy(even(np.ones(10), None), [0.0], [5e4])
     assert np.isnan([found.energy_uj[0], found.error_uj[0]]).all() and found.intervals.charge_uc[0] > 0
@@ -165,12 +173,13 @@ def test_a_partition_that_is_not_there_is_missing():
     [
         (lambda: [even(np.ones(9)), even(np.ones(9))], "before the one before it ends"),
         (lambda: [even(np.ones(9)), uneven(np.ones(9))], "some are not"),
+        (lambda: [even(np.ones(9)), even(np.ones(9), None)], "say it for all"),
         (lambda: [Samples("m", np.ones(3), 1.0, 0.0, None)], "period_ns"),
         (lambda: [Samples("m", np.ones(3), 1.0, 0.0, 0.0)], "period above 0"),
         (lambda: [Samples("m", np.ones(3), 1.0, 0.0, None, np.array([0.0, 2.0, 2.0]))], "increase"),
         (lambda: [even(np.ones(9)), Samples("m", np.ones(9), 1.0, 1e15, PERIOD)], "missing"),
     ],
-    ids=["overlap", "mixed", "no time", "no period", "backwards", "another recording"],
+    ids=["overlap", "mixed", "no voltage", "no time", "no period", "backwards", "another recording"],
 )
 def test_samples_that_are_out_of_order_are_refused(make, said):
     with pytest.raises(UsageError, match=said):
