@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.importorskip("resource", reason="needs resource, to know the peak of memory: only on Unix")
 import energy_speed
 
 SIZES = [
@@ -22,15 +21,15 @@ def test_energy_per_token_takes_little_more_than_a_running_total(count):
 
 
 @pytest.mark.parametrize("count", SIZES)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only on Linux: the peak is in /proc")
 def test_memory_is_bounded_where_samples_come_by_partition(count):
-    assert energy_speed.peak_gb(count) <= 0.5
+    assert 0 <= energy_speed.peak_gb(count) <= 0.5
 
 
 @pytest.mark.performance
 def test_pandas_takes_many_times_as_long():
     figures = energy_speed.beside_pandas(1_000_000, 5)
-    # It sorts, which takes the longer for each the more there are.
-    assert figures["pandas_over_edgeprof"] >= 12, figures
+    assert figures["pandas_over_edgeprof"] >= 15, figures
 
 
 @pytest.mark.nightly
