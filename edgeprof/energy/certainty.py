@@ -92,7 +92,7 @@ def stated_energy(
     Parameters
     ----------
     samples
-        A meter's samples, or what reads them partition by partition, here three times.
+        A meter's samples, or what reads them partition by partition: it is asked for them anew up to six times.
     begins_ns, ends_ns
         Of the intervals, shape (m,), on the samples' clock. They should be of one kind (tokens, or runs): what happens
         between the samples is learned from all of them together.
