@@ -49,15 +49,11 @@ def reference_plans(
     if only:
         for name in only:
             boards.get(name)
-        plans = [_with_boards(plan, tuple(b for b in plan.boards if b in only)) for plan in plans]
+        plans = [replace(plan, boards=tuple(b for b in plan.boards if b in only)) for plan in plans]
         plans = [plan for plan in plans if plan.boards]
     if not plans:
         raise UsageError(f"There are no plans for {', '.join(only) or 'any board'} in {folder}.")
     return _of_quants(plans, quants) if quants else plans
-
-
-def _with_boards(plan: Plan, names: tuple[str, ...]) -> Plan:
-    return replace(plan, boards=names)
 
 
 def _of_quants(plans: list[Plan], quants: tuple[str, ...]) -> list[Plan]:

@@ -69,7 +69,8 @@ class TableFiles:
     def __exit__(self, *error: object) -> None:
         self._hand.shutdown()
         for files in self._files.values():
-            files[-1].writer.close()
+            for file in files[-1:]:  # none where the first could not be opened
+                file.writer.close()
 
     def take(self, rows: Rows) -> None:
         """Write what fills row groups, and keep the rest.
@@ -112,13 +113,14 @@ class TableFiles:
         rows = pa.concat_tables(tables)
         self._wait()  # so two row groups are in memory, and no more
         files = self._files.setdefault(key, [])
-        if not files or not _fits(rows, files[-1].schema):
-            if files:
-                files[-1].writer.close()
-            name, group = key
+        before = files[-1] if files else None
+        name, group = key
+        schema = _schema_for(name, rows, before)
+        if before is None or schema != before.schema:
+            if before is not None:
+                before.writer.close()
             path = table_path(self.folder, name, group, len(files))
             path.parent.mkdir(parents=True, exist_ok=True)
-            schema = _schema_for(name, rows)
             files.append(_File(_writer(path, name, schema), schema))
         files[-1].rows += len(rows)
         self._at_work = self._hand.submit(_write_group, files[-1], rows)
@@ -130,17 +132,13 @@ class TableFiles:
             work.result()
 
 
-def _schema_for(name: str, rows: pa.Table) -> pa.Schema:
-    """Return the schema of a file that begins with these rows."""
+def _schema_for(name: str, rows: pa.Table, before: _File | None) -> pa.Schema:
+    """Return the schema of the file that takes these rows: what had a null stays so, or files would alternate."""
     schema = coded_schema(name)
     if name not in _NO_NULLS_SAID_ONCE:
         return schema
-    return pa.schema([f.with_nullable(f.nullable and rows[f.name].null_count > 0) for f in schema])
-
-
-def _fits(rows: pa.Table, schema: pa.Schema) -> bool:
-    """Tell whether rows have nulls only where a schema allows them."""
-    return all(f.nullable or not rows[f.name].null_count for f in schema)
+    had = {f.name for f in before.schema if f.nullable} if before else set()
+    return pa.schema([f.with_nullable(f.name in had or rows[f.name].null_count > 0) for f in schema])
 
 
 def _write_group(file: _File, rows: pa.Table) -> None:

@@ -16,8 +16,6 @@ __all__ = ["build", "coded_schema", "conform"]
 
 # Tables of many rows, whose text says the same over and over.
 _CODED = ("tokens", "stages", "memory", "power")
-# To write for each row that it is not null takes as long as a third of the rest.
-_NEVER_NULL = {"power": ("capture_id", "port", "current_ua", "meter")}
 _TOGETHER, _FEW = 256, 8
 _CODE = pa.dictionary(pa.int32(), pa.string())
 
@@ -28,8 +26,7 @@ def coded_schema(name: str) -> pa.Schema:
     schema = arrow_schema(name)
     if name not in _CODED:
         return schema
-    coded = [f.with_type(_CODE) if f.type == pa.string() else f for f in schema]
-    return pa.schema([f.with_nullable(f.name not in _NEVER_NULL.get(name, ())) for f in coded])
+    return pa.schema([f.with_type(_CODE) if f.type == pa.string() else f for f in schema])
 
 
 def build(rows: Rows, capture_id: str, *, coded: bool = False) -> dict[tuple[str, Group], pa.Table]:

@@ -168,6 +168,43 @@ def test_nulls_that_come_late_begin_another_file(tmp_path: Path, small: None) ->
     assert [(row["ticks"], row["voltage_mv"]) for row in found] == samples
 
 
+def test_nulls_that_come_and_go_make_no_more_files_than_columns(tmp_path: Path, small: None) -> None:
+    with table_files.TableFiles(tmp_path, "c") as tables:
+        for i in range(20):  # a row group each: without a supply, then of no run, and so on
+            batch, ticks = Rows(), np.arange(11) + 11 * i
+            columns = {"port": 0, "current_ua": np.full(11, 1.5), "meter": "board", "ticks": ticks, "t_host_ns": ticks}
+            columns |= {"run_id": "c/0-1", "voltage_mv": None} if i % 2 else {"run_id": None, "voltage_mv": 3300}
+            batch.add("power", GROUP, columns)
+            tables.take(batch)
+        entries = tables.finish()
+    assert [e["rows"] for e in entries] == [11, 209]
+
+
+@pytest.mark.parametrize("opened", [0, 1], ids=["the first file", "another"])
+def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: int) -> None:
+    real, calls = table_files._writer, []
+
+    def sometimes(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) > opened:
+            raise OSError(28, "No space left on device")
+        return real(*args)
+
+    monkeypatch.setattr(table_files, "ROW_GROUP_ROWS", {"power": 2})
+    monkeypatch.setattr(table_files, "_writer", sometimes)
+
+    def write() -> None:
+        with table_files.TableFiles(tmp_path, "c") as tables:
+            for voltage in (3300, None):
+                batch = Rows()
+                columns = {"port": 0, "current_ua": np.ones(2), "meter": "board", "voltage_mv": voltage}
+                batch.add("power", GROUP, columns)
+                tables.take(batch)
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
+
+
 def test_samples_are_written_as_said(tmp_path: Path, small: None) -> None:
     folder = make_capture(tmp_path, "c", [stream()])
     seal.seal(folder, final=True)
