@@ -18,7 +18,8 @@ INSTALLED = (
 @nox.session(tags=["ci"])
 def sbom(session: nox.Session) -> None:
     """List what edgeprof needs to run into reports/sbom/edgeprof.cdx.json, and validate it strictly."""
-    install(session)  # nothing else: the tool that reads this environment has its own
+    # The versions that the image is locked to, and nothing else: the tool that reads this environment has its own.
+    install(session, constraints=True)
     folder = evidence("sbom")
     bill, installed, validation = (folder / name for name in ("edgeprof.cdx.json", "installed.json", "validation.json"))
     for old in (bill, installed, validation):

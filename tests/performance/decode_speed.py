@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cpu_turns import in_turns
 from fakeboard import FakeBoard, make_capture
 from machine import record
 
@@ -36,24 +37,6 @@ BATCH_ROWS = 10_000
 SAMPLE_TICKS = 10
 UNIT_NA = 610
 """A round number of nanoamperes would make doubles that are easy to compress."""
-
-
-def in_turns(works: Mapping[str, Callable[[], Any]], turns: int, seconds: float = 0.4) -> dict[str, float]:
-    """Return the least CPU time that each took.
-
-    They take turns of as long a time each, so that a slow moment of the machine hits all, and none has more luck.
-    """
-    least = dict.fromkeys(works, float("inf"))
-    for _ in range(turns):
-        for name, work in works.items():
-            until = time.monotonic() + seconds
-            while True:
-                began = time.process_time()
-                work()
-                least[name] = min(least[name], time.process_time() - began)
-                if time.monotonic() >= until:
-                    break
-    return least
 
 
 def elapsed_seconds(work: Callable[[], Any]) -> float:

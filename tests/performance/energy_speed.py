@@ -12,7 +12,6 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import pandas as pd
+from cpu_turns import in_turns
 from machine import record
 
 from edgeprof.energy.certainty import stated_energy
@@ -53,13 +53,6 @@ def tokens(count: int, first_ns: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     return edges[:-1].copy(), edges[1:] - 0.05 * np.diff(edges)
 
 
-def cpu_seconds(work: Callable[[], Any]) -> float:
-    """Return the processor's time for something."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
 def speed(count: int, tries: int) -> dict[str, float]:
     """Return seconds for so many samples, and what energy takes beside a running total."""
     whole = dict.fromkeys(("cumsum", "energy", "peaks", "stated"), 0.0)
@@ -71,9 +64,7 @@ def speed(count: int, tries: int) -> dict[str, float]:
             "peaks": lambda s=samples, b=begins, e=ends: peak_power(s, b, e),
             "stated": lambda s=samples, b=begins, e=ends: stated_energy(s, b, e, error_ns=PERIOD_NS, rate_ppm=50),
         }
-        least = dict.fromkeys(works, float("inf"))
-        for _ in range(tries):  # in turns, so that a slow moment of the machine hits all
-            least = {name: min(least[name], cpu_seconds(work)) for name, work in works.items()}
+        least = in_turns(works, tries, 0.1)
         whole = {name: whole[name] + seconds for name, seconds in least.items()}
     ratios = {f"{name}_over_cumsum": round(whole[name] / whole["cumsum"], 2) for name in ("energy", "peaks", "stated")}
     return {f"{name}_s": round(seconds, 4) for name, seconds in whole.items()} | ratios
@@ -123,9 +114,7 @@ def beside_pandas(count: int, tries: int, captures: int = 16) -> dict[str, float
         "pandas": lambda: by_pandas(plain, *plain_edges),
         "pandas_category": lambda: by_pandas(table, *edges),
     }
-    least = dict.fromkeys(works, float("inf"))
-    for _ in range(tries):
-        least = {name: min(least[name], cpu_seconds(work)) for name, work in works.items()}
+    least = in_turns(works, tries, 0.1)
     ratios = {
         f"{name}_over_edgeprof": round(least[name] / least["edgeprof"], 1) for name in works if name != "edgeprof"
     }

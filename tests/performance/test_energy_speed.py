@@ -26,6 +26,7 @@ def test_memory_is_bounded_where_samples_come_by_partition(count):
     assert 0 <= energy_speed.peak_gb(count) <= 0.5
 
 
+# With the captures' names as strings, as tables have them. As a category pandas is quicker, and 15 is not sure.
 @pytest.mark.performance
 def test_pandas_takes_many_times_as_long():
     figures = energy_speed.beside_pandas(1_000_000, 5)
