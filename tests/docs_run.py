@@ -92,11 +92,19 @@ def _started(folder: Path) -> Iterator[Any]:
     import nbformat
     from nbclient import NotebookClient
 
-    client = NotebookClient(
-        nbformat.v4.new_notebook(),
-        timeout=DEADLINE_SECONDS,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}},
-    )
-    with client.setup_kernel():
-        yield client
+    def client() -> Any:
+        return NotebookClient(
+            nbformat.v4.new_notebook(),
+            timeout=DEADLINE_SECONDS,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+        )
+
+    with contextlib.ExitStack() as running:
+        started = client()
+        try:
+            running.enter_context(started.setup_kernel())
+        except RuntimeError:  # another process took its port between the choice of it and the kernel's use of it
+            started = client()
+            running.enter_context(started.setup_kernel())
+        yield started
