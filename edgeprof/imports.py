@@ -144,6 +144,7 @@ def _write(folder: Path, paths: Sequence[Path], ports: Sequence[dict[str, Any]])
     for port, said in zip(header["ports"], ports, strict=True):
         port |= said
     write_json(folder / CAPTURE_JSON, header)
+    header = load_capture(folder)  # as every later decoding will find it
     source, before = _Files(paths), states_after([], len(paths))
 
     def decode(take: Callable[[Rows], None]) -> list[PortState]:

@@ -130,6 +130,8 @@ def read_columns(
         options = pa_csv.ReadOptions(column_names=list(names), skip_rows=skip, use_threads=threads)
         return pa_csv.read_csv(io.BytesIO(data), options, parse, convert)
 
+    if skip and not data.partition(b"\n")[2].strip():
+        raise UsageError("there is a header and no sample below it: nothing was measured, or the export was stopped")
     try:
         table = read(threads=True)
     except (pa.ArrowException, UnicodeDecodeError):
@@ -137,8 +139,6 @@ def read_columns(
             table = read(threads=False)  # slower, but it knows the row
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise UsageError(_where(str(error))) from error
-    if not len(table):
-        raise UsageError("there is a header and no sample below it: nothing was measured, or the export was stopped")
     return Text(table)
 
 
