@@ -139,7 +139,7 @@ def holes(t_ns: Float, usual_ns: float, kind: str, factor: float) -> list[Findin
     found = []
     for i in longest:
         lost = round(steps[i] / usual_ns) - 1
-        what = f"{lost:,} samples are missing" if kind == "missing" else f"no sample for {steps[i] / 1e6:.6g} ms"
+        what = f"missing here: {lost:,}" if kind == "missing" else f"no sample for {steps[i] / 1e6:.6g} ms"
         found.append(Finding(kind, what, start_ns=round(t_ns[i]), end_ns=round(t_ns[i + 1])))
     if len(at) > len(longest):
         rest = len(at) - len(longest)
@@ -155,7 +155,7 @@ def check_samples(samples: Samples) -> list[Finding]:
         return [Finding("missing", "no sample has a current", fatal=True)]
     found = _impossible(samples, finite)
     if (absent := int(np.isnan(current).sum())) and samples.period_ns is not None:
-        text = f"{absent:,} of {len(current):,} samples are missing ({100 * absent / len(current):.3g} %)"
+        text = f"missing samples: {absent:,} of {len(current):,} ({100 * absent / len(current):.3g} %)"
         found.append(Finding("missing", text))
     found += _voltage(samples)
     found += _saturation(samples)
@@ -165,7 +165,7 @@ def check_samples(samples: Samples) -> list[Finding]:
 def _impossible(samples: Samples, finite: Float) -> list[Finding]:
     found = []
     if bad := int(np.isinf(samples.current_ua).sum()):
-        found.append(Finding("impossible", f"{bad:,} currents are infinite", fatal=True))
+        found.append(Finding("impossible", f"infinite currents: {bad:,}", fatal=True))
     # Twice, for a meter that is overdriven says a little more than its range.
     limit = 2 * RANGE_UA[samples.meter] if samples.meter in RANGE_UA else MOST_UA
     largest = float(np.abs(finite).max())
@@ -188,7 +188,7 @@ def _voltage(samples: Samples) -> list[Finding]:
         text = f"the voltage goes from {lowest / 1e3:.4g} to {highest / 1e3:.4g} V, which no supply here has"
         return [Finding("impossible", text, fatal=True)]
     if len(volts) > 1 and (absent := int((np.isnan(volts) & ~np.isnan(samples.current_ua)).sum())):
-        return [Finding("voltage", f"{absent:,} samples have a current and no voltage")]
+        return [Finding("voltage", f"samples that have a current and no voltage: {absent:,}")]
     return []
 
 

@@ -79,7 +79,7 @@ def meter_rows(found: MeterFile, port: int) -> Iterator[tuple[str, dict[str, Any
     if found.findings:
         events = found.findings
         starts, ends = [f.start_ns for f in events], [f.end_ns for f in events]
-        details = [f"{f.kind}: {f.text}" for f in events]
+        details = [f.text for f in events]
         yield "events", whose | {"kind": ["meter"] * len(events), "start": starts, "end": ends, "detail": details}
 
 

@@ -86,7 +86,7 @@ def import_meters(
     ports, problems, stretches = [], [], _measured(out, measures, board)
     for path in paths:
         try:
-            found = believed(read_meter(path.read_bytes(), _form(path, form), options))
+            found = believed(read_meter(path.read_bytes(), _form(path, form, options), options))
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
         except UsageError as error:
@@ -102,8 +102,10 @@ def import_meters(
     return done
 
 
-def _form(path: Path, form: str) -> str:
+def _form(path: Path, form: str, options: MeterOptions) -> str:
     found = form or meter_format(path)
+    if options.columns and not form and found in ("", "ppk2-csv"):
+        return "meter-csv"  # the user knows better what is in it
     if not found:
         raise UsageError(f"nothing in it says which meter wrote it: say --format, one of {', '.join(FORMATS)}")
     return found

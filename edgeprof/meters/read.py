@@ -72,6 +72,10 @@ def read_meter(data: bytes, form: str, options: MeterOptions) -> MeterFile:
     if not data:
         raise UsageError("the file is empty")
     meter, read = _READERS[form]
+    if options.columns and meter == "ppk2":
+        raise UsageError(
+            f"--columns is not of {form}, whose columns have names: leave it out, or say --format meter-csv"
+        )
     found = read(data, options)
     n = len(found.current_ua)
     if n < 2:

@@ -114,8 +114,8 @@ def _uneven(t: Float, steps: Float, rate_hz: float | None) -> Placed:
     still = int((steps == 0).sum())
     if still:
         text = (
-            f"{still:,} samples have the time of the one before: the file's clock is too coarse for its rate, or rows "
-            "are there twice"
+            f"samples that have the time of the one before: {still:,}. The file's clock is too coarse for its rate, or "
+            "rows are there twice"
         )
         return Placed(t, None, findings=[Finding("time", text, fatal=True)])
     usual = float(np.median(steps))

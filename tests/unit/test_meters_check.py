@@ -45,8 +45,8 @@ def test_what_is_sound_is_not_accused():
         (MS[BLOCK], NOISE[BLOCK], "backwards", "time goes backwards behind sample 9,000, by 59.99 ms"),
         (np.arange(N + 2000) / 100, NOISE[BLOCK], "repeated", "2,000 samples from sample 3,001 on come again"),
         (np.r_[MS[:50], MS[40], MS[51:]], NOISE, "backwards", "behind sample 50, by 0.09 ms"),
-        (np.r_[MS[:50], MS[49], MS[51:]] ** 1.01, NOISE, "time", "1 samples have the time of the one before"),
-        (MS, np.r_[NOISE[:-1], np.inf], "impossible", "1 currents are infinite"),
+        (np.r_[MS[:50], MS[49], MS[51:]] ** 1.01, NOISE, "time", "have the time of the one before: 1"),
+        (MS, np.r_[NOISE[:-1], np.inf], "impossible", "infinite currents: 1"),
         (MS, np.r_[NOISE[:-1], 3e6], "impossible", "3 A is beyond the meter"),
         (MS, np.full(N, np.nan), "missing", "no sample has a current"),
         (np.r_[MS[:50], np.nan, MS[51:]], NOISE, "time", "sample 51 has no time"),
@@ -88,12 +88,12 @@ def test_missing_samples_become_nan_and_a_long_hole_stays_one():
     assert np.flatnonzero(np.isnan(found.samples.current_ua)).tolist() == [500, 501, 900]
     np.testing.assert_array_equal(found.samples.current_ua[kept], np.round(NOISE[kept], 3))
     places = [(f.start_ns, f.end_ns, f.text) for f in found.findings if f.start_ns]
-    assert places == [(4_990_000, 5_020_000, "2 samples are missing"), (8_990_000, 9_010_000, "1 samples are missing")]
+    assert places == [(4_990_000, 5_020_000, "missing here: 2"), (8_990_000, 9_010_000, "missing here: 1")]
     late = np.where(np.arange(N) < N // 2, MS, MS + 3_000.0)
     hole = ppk2(late, NOISE)
     assert hole.samples.period_ns is None
     assert len(hole.samples) == N
-    assert hole.findings[0].text == "300,000 samples are missing"
+    assert hole.findings[0].text == "missing here: 300,000"
 
 
 def test_a_gap_in_an_uneven_log_is_told():

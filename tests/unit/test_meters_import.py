@@ -74,8 +74,8 @@ def test_a_file_is_a_capture_of_its_own(data):
     told = list(shown.where(shown.notna(), None).itertuples(index=False, name=None))
     assert told == [
         ("gpio edge", 4_000_000, None, "D0 rising"), ("gpio edge", 8_000_000, None, "D0 falling"),
-        ("meter", 5_990_000, 6_020_000, "missing: 2 samples are missing"),
-        ("meter", None, None, "missing: 2 of 1,000 samples are missing (0.2 %)"),
+        ("meter", 5_990_000, 6_020_000, "missing here: 2"),
+        ("meter", None, None, "missing samples: 2 of 1,000 (0.2 %)"),
     ]  # fmt: skip
     capture = ds.captures.set_index("capture_id").loc["meter"]
     assert json.loads(capture["settings"]) == [
@@ -178,7 +178,7 @@ def test_the_command(data, capsys):
     assert main(words) == 0
     said = capsys.readouterr()
     assert "(1,000 power, 4 events)" in said.out
-    assert "2 of 1,000 samples are missing" in said.err
+    assert "missing samples: 2 of 1,000" in said.err
     with pytest.raises(SystemExit, match="3"):
         main(["import", str(path), "--out", str(data), "--measures", "run", "--rate-hz", "-1"])
 

@@ -68,7 +68,7 @@ def test_missing_samples_are_missing(pyjls, tmp_path):
     current = found.samples.current_ua
     assert np.flatnonzero(np.isnan(current)).tolist() == list(range(1000, 1120))
     np.testing.assert_array_equal(current[1120:], AMPERES[1120:].astype(np.float64) * 1e6)
-    assert [f.text for f in found.findings] == ["120 of 3,000 samples are missing (4 %)"]
+    assert [f.text for f in found.findings] == ["missing samples: 120 of 3,000 (4 %)"]
     assert found.started_at is None
 
 
