@@ -52,7 +52,7 @@ def read_jls(data: bytes, options: MeterOptions) -> Reading:
                 return _read(reader, options)
         except UsageError:
             raise
-        except (RuntimeError, ValueError, OSError, MemoryError, IndexError) as error:
+        except (RuntimeError, ValueError, OSError, MemoryError, IndexError, OverflowError) as error:
             raise UsageError(f"pyjls cannot read it: {error}") from error
 
 

@@ -107,8 +107,8 @@ def read_archive(data: bytes, options: MeterOptions) -> Reading:
         raise UsageError(f"it is no whole .ppk2 archive: {error}") from error
     if not isinstance(meta, dict):
         raise UsageError(f"{_META} in it holds no JSON object")
-    if (version := meta.get("formatVersion")) not in (1, 2):
-        raise UsageError(f"its format version is {version!r}, and 1 and 2 are known: export it as CSV from the app")
+    if (version := meta.get("formatVersion")) != 2:
+        raise UsageError(f"its format version is {version!r}, and 2 is known: export it as CSV from the app")
     if len(raw) % _FRAME.itemsize:
         raise UsageError(f"{_SESSION} in it has {len(raw):,} bytes, which are no whole samples of {_FRAME.itemsize}")
     if not raw:
@@ -117,7 +117,7 @@ def read_archive(data: bytes, options: MeterOptions) -> Reading:
     said = meta.get("metadata")
     said = said if isinstance(said, dict) else {}
     rate, began = _positive(said.get("samplesPerSecond")), _positive(said.get("startSystemTime"))
-    started = utc(int(began * 1e6)) if began is not None and began < 1e13 else None
+    started = utc(int(began * 1e6)) if began is not None and began < 9e12 else None
     return Reading(
         frames["current_ua"].astype(np.float64), None, None, pairs(frames["bits"].astype(np.uint16)), rate_hz=rate,
         started_at=started,

@@ -69,10 +69,13 @@ def test_ppk2_csv_begins_wherever_the_window_did():
     assert (found.samples.start_ns, found.samples.period_ns, found.samples.t_ns) == (0.0, 10_000.0, None)
 
 
-def archive(ua: np.ndarray, bits: np.ndarray, **meta: object) -> bytes:
+def archive(ua: np.ndarray, bits: np.ndarray, version: int = 2, **meta: object) -> bytes:
     frames = np.zeros(len(ua), [("ua", "<f4"), ("bits", ">u2")])
     frames["ua"], frames["bits"] = ua, bits
-    said = {"metadata": {"samplesPerSecond": 100_000, "startSystemTime": 1_767_225_600_000} | meta, "formatVersion": 2}
+    said = {
+        "metadata": {"samplesPerSecond": 100_000, "startSystemTime": 1_767_225_600_000} | meta,
+        "formatVersion": version,
+    }
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("session.raw", frames.tobytes())
@@ -110,8 +113,9 @@ def test_a_sample_that_was_both_has_the_edge_or_a_pulse():
         (lambda d: d[: len(d) // 2], "no whole .ppk2"),
         (lambda d: archive(UA, D1, samplesPerSecond=None), "--rate-hz"),
         (lambda d: archive(UA[:0], D1[:0]), "holds no sample"),
+        (lambda d: archive(UA, D1, version=3), "format version is 3, and 2 is known"),
     ],
-    ids=["cut", "no-rate", "empty"],
+    ids=["cut", "no-rate", "empty", "later-version"],
 )
 def test_an_archive_that_is_not_whole_is_refused(change, said):
     with pytest.raises(UsageError, match=said):
