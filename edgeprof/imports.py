@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from edgeprof.layout import CAPTURE_JSON, sync, write_json
 from edgeprof.seal import decode_from, load_capture, states_after, write_segment
 from edgeprof.wire import Kind, Splitter, is_text
 
-__all__ = ["Imported", "import_files"]
+__all__ = ["Imported", "import_files", "write_capture"]
 
 LOG = "log"
 
@@ -92,6 +93,31 @@ def import_files(
     if form and form not in (*FORMATS, LOG):
         raise unknown_name("format", form, (*FORMATS, LOG))
     found = [_check(path, form) for path in paths]
+    ports: list[dict[str, Any]] = [{"settings": {}} | ({"format": form} if form != LOG else {}) for form, _ in found]
+    done = write_capture(paths, out, ports, capture_id=capture_id, host_label=host_label)
+    done.problems = [problem for _, problems in found for problem in problems]
+    return done
+
+
+def write_capture(
+    paths: Sequence[Path], out: Path, ports: Sequence[dict[str, Any]], *, capture_id: str | None = None,
+    host_label: str | None = None,
+) -> Imported:  # fmt: skip
+    """Write files that were checked into a data set, as one closed capture; it appears whole or not at all.
+
+    Parameters
+    ----------
+    paths, out, capture_id, host_label
+        As of :func:`import_files`.
+    ports
+        What the header says of each file: its ``format``, by which its bytes are decoded, and its ``settings``. There
+        was no port, so there are no others.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written, or the capture exists already.
+    """
     name = capture_id or new_capture_id()
     there = out / f"capture={name}"
     if there.exists():
@@ -100,7 +126,7 @@ def import_files(
     sources = [Source(f"import:{path.name}", path.name) for path in paths]
     try:
         folder = prepare(staging, sources, [], host_label=host_label, capture_id=name, extra={})
-        rows = _write(folder, paths, [form for form, _ in found])
+        rows = _write(folder, paths, ports)
         folder.rename(there)
         sync(out)
     except OSError as error:
@@ -109,18 +135,16 @@ def import_files(
         raise StorageError(f"{out} cannot be written ({error.strerror or error}); nothing was imported.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Imported(name, there, rows, [problem for _, problems in found for problem in problems])
+    return Imported(name, there, rows)
 
 
-def _write(folder: Path, paths: Sequence[Path], forms: Sequence[str]) -> dict[str, int]:
+def _write(folder: Path, paths: Sequence[Path], ports: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Write the capture's only segment; return how many rows each table has."""
     header = load_capture(folder)
-    for port, form in zip(header["ports"], forms, strict=True):
-        # There was no port, so it had no settings; the format says how the bytes are decoded again.
-        port["settings"] = {}
-        if form != LOG:
-            port["format"] = form
+    for port, said in zip(header["ports"], ports, strict=True):
+        port |= said
     write_json(folder / CAPTURE_JSON, header)
+    header = load_capture(folder)  # as every later decoding will find it
     source, before = _Files(paths), states_after([], len(paths))
 
     def decode(take: Callable[[Rows], None]) -> list[PortState]:

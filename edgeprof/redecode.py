@@ -23,7 +23,7 @@ __all__ = ["redecode"]
 
 # The events that decoding finds itself, as are those whose detail begins with an adapter's name. All others that belong
 # to no run were noticed by the host, and are not on the wire: they are carried over.
-_DECODED = ("gap", "reset", "said")
+_DECODED = ("gap", "reset", "said", "gpio edge", "meter")
 
 
 def redecode(path: str | Path, captures: Iterable[str] = ()) -> list[Outcome]:

@@ -115,10 +115,7 @@ def decode_from(
         reads = ((block[:, 0], block[:, 1] - start_ns) for block in source.index(port, state.offset, end))
         timed_out = _ended_badly(e["kind"] for e in events if e.get("port") == port)
         if "format" in facts:  # an imported file; what was captured has none
-            part, new = decode_bench(
-                source.read(port, state.offset, end), state, form=facts["format"], capture_id=header["capture_id"],
-                port=port, facts=facts.get("facts", {}),
-            )  # fmt: skip
+            part, new = _decode_file(source.read(port, state.offset, end), state, header, port, take)
             rows.extend(part)
             after.append(new)
             continue
@@ -142,6 +139,20 @@ def decode_from(
         take(rows)
         rows = Rows()
     return rows, after
+
+
+def _decode_file(
+    data: Iterable[bytes], state: PortState, header: Mapping[str, Any], port: int, take: Callable[[Rows], None] | None
+) -> tuple[Rows, PortState]:
+    """Decode what another program wrote, by its format."""
+    facts = header["ports"][port]
+    if "options" in facts.get("settings", {}):  # a meter's file: what the user said of it is there
+        from edgeprof.meters.decode import decode_meter
+
+        return decode_meter(data, state, form=facts["format"], port=port, settings=facts["settings"], take=take)
+    return decode_bench(
+        data, state, form=facts["format"], capture_id=header["capture_id"], port=port, facts=facts.get("facts", {})
+    )
 
 
 def _broke(event: Mapping[str, Any], port: int) -> bool:
