@@ -68,9 +68,9 @@ def tool(name: str) -> str:
     return found
 
 
-def compiled(folder: Path, main: str, *flags: str, compiler: str = "gcc") -> Path:
+def compiled(folder: Path, main: str, *flags: str, compiler: str = "gcc", before: str = "") -> Path:
     source = folder / ("board.cpp" if compiler == "g++" else "board.c")
-    source.write_text(BOARD + main)
+    source.write_text(before + BOARD + main)
     standard = "-std=c++11" if compiler == "g++" else "-std=c99"
     program = folder / "board"
     command = [
@@ -321,6 +321,58 @@ def test_any_samples_come_back_whatever_their_zeros(tmp_path):
     got = frames(run(program, b"".join(struct.pack(f"<H{len(b)}H", len(b), *b) for b in blocks)))
     assert [list(struct.unpack(f"<{f.n}H", f.body[8:])) for f in got] == blocks
     assert max(len(f.body) + 28 for f in got) == 536
+
+
+EDGES = r"""
+int main(void) {
+    start(32);
+    counter = 4294967000u;
+    ep_edge(&e, 9); /* outside of a run: toggled, not noted */
+    for (int run = 0; run < 2; run++) {
+        ep_run_begin(&e);
+        for (uint16_t i = 0; i < 40; i++) {
+            ep_pass_begin(&e);
+            counter = (counter + 100) & 0xffffffffu;
+            ep_pass_end(&e, EP_DECODE, i, 0, 0);
+            if (i == 7) { counter = (counter + 5) & 0xffffffffu; ep_edge(&e, 3); }
+        }
+        if (run == 0) ep_run_end(&e, EP_OK, 1, 40);
+    }
+    ep_run_begin(&e); /* the run before had no end: what waited of it is not said of this one */
+    ep_run_end(&e, EP_OK, 0, 0);
+    return toggled == 1 + 2 * 42 + 1 + 2 ? 0 : 1;
+}
+"""
+TOGGLE = """
+#include <stdint.h>
+static int toggled;
+static void toggle(void *user) { (void)user; toggled++; }
+#define EP_EDGES toggle
+"""
+
+
+@pytest.mark.parametrize(
+    ("compiler", "flags"), [("gcc", ()), ("gcc", ("-DEP_RECORD_BYTES=128",)), ("g++", ())], ids=str
+)
+def test_edges_are_toggled_and_noted(tmp_path, compiler, flags):
+    flags = (*flags, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    got = frames(run(compiled(tmp_path, EDGES, *flags, compiler=compiler, before=TOGGLE)))
+    edges = {
+        n: [(f.t0 + r[0] * f.dt, *r[1:3]) for f in got if f.type == Type.EVENT and f.run == n
+            for r in struct.iter_unpack("<IBBH", f.body)]
+        for n in (0, 1, 2, 3)
+    }  # fmt: skip
+    begins = {f.run: f.t0 for f in got if f.type == Type.RUN_BEGIN}
+    passes = [begins[1] + 100 * (i + 1) + 5 * (i > 7) for i in range(40)]
+    assert [t for t, kind, number in edges[1] if (kind, number) == (2, 1)] == passes
+    assert [e for e in edges[1] if e[2] != 1] == [(begins[1], 2, 0), (passes[7] + 5, 2, 3), (passes[-1], 2, 2)]
+    assert len(edges[2]) == 30  # those that were full; the rest was never said
+    assert edges[3] == [(begins[3], 2, 0), (begins[3], 2, 2)]
+    assert not edges[0]
+    # Token records still share their frames: edges go between two of them 30 at a time.
+    of_first = [f.n for f in got if f.type == Type.TOKENS and f.run == 1]
+    assert of_first == ([*[4] * 6, 3, 4, 4, 4, 1] if flags[0].endswith("128") else [27, 13])
+    assert wire.decode_run_end(got[-1].body)["frames"] == len([f for f in got if f.run == 3]) - 1
 
 
 LOGITS = r"""

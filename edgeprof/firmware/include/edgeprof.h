@@ -28,6 +28,7 @@
  * Macros, to be defined before the implementation:
  *     EP_CRC_BITWISE     no 64-byte table; eight steps a byte instead of two
  *     EP_RECORD_BYTES    room for records, 900 = 30 tokens a frame (128 to 968)
+ *     EP_EDGES           a function void f(void *user) that toggles a pin for a power meter: see ep_edge()
  */
 #ifndef EDGEPROF_H
 #define EDGEPROF_H
@@ -56,6 +57,7 @@ enum { EP_PREFILL = 0, EP_DECODE = 1, EP_SCORE = 2 };                           
 enum { EP_SCORED = 4, EP_NLL = 8, EP_NEXT = 16, EP_TOP1 = 32 };                              /* token flags */
 enum { EP_EMBEDDING, EP_ATTENTION, EP_FEED_FORWARD, EP_HEAD, EP_SAMPLING, EP_OTHER };        /* stages */
 enum { EP_MARK = 1, EP_GPIO_EDGE = 2 };                                                      /* events */
+enum { EP_AT_RUN_BEGIN = 0, EP_AT_PASS_END = 1, EP_AT_RUN_END = 2 };                         /* edges: ids of the library */
 enum { EP_DONE = 0, EP_UNKNOWN = 1, EP_BAD_ARGUMENT = 2, EP_BUSY = 3, EP_NO_ROOM = 4, EP_FAILED = 5 }; /* REPLY */
 #define EP_NO_WINDOW 0xffffu
 #define EP_NOT_KNOWN 0xffffffffu
@@ -126,6 +128,11 @@ void ep_pass_end_at(ep *e, uint64_t t_end, const ep_pass *pass); /* all fields, 
 void ep_stage(ep *e, uint16_t position, uint8_t stage, uint64_t ticks);
 void ep_memory(ep *e, uint32_t heap, uint32_t heap_peak, uint32_t stack_peak, uint32_t kv);
 void ep_event(ep *e, uint8_t kind, uint8_t id);
+
+/* Only with EP_EDGES: toggle the pin and note when, so that a meter that sees the pin has the board's time. The library does it
+ * at run begin, behind each pass, and at run end; more edges are yours, with ids from 3. They wait for each other, 30 a frame, so
+ * that they do not push token records out; outside of a run the pin toggles and nothing is noted. For one context. */
+void ep_edge(ep *e, uint8_t id);
 
 /* Send samples from where they lie (a DMA buffer's finished half): up to 250 a frame, so a longer block takes several.
  * A block, not a call a sample: samples have no room beside token records, and so they cost framing and nothing else.
@@ -445,6 +452,32 @@ void ep_hello(ep *e, uint16_t request) {
     ep__send(e, EP_HELLO, e->n, e->now, 0);
 }
 
+/* ---- edges for a meter ---- */
+
+#ifdef EP_EDGES
+static struct { uint64_t t[30]; uint8_t id[30], n; } ep__edges;
+
+static void ep__send_edges(ep *e) {
+    for (unsigned i = 0; i < ep__edges.n; i++) {
+        uint8_t *p = ep__record(e, EP_EVENT, 8, ep__edges.t[i]);
+        ep__put32(p, (uint32_t)(ep__edges.t[i] - e->t_batch));
+        p[4] = EP_GPIO_EDGE;
+        p[5] = ep__edges.id[i];
+        ep__put16(p + 6, 0);
+    }
+    ep__edges.n = 0;
+}
+
+void ep_edge(ep *e, uint8_t id) {
+    EP_EDGES(e->cfg->user);
+    uint64_t t = ep_now(e); /* as near to the edge as can be: what is between the two is in every offset */
+    if (!e->in_run) return;
+    ep__edges.t[ep__edges.n] = t;
+    ep__edges.id[ep__edges.n++] = id;
+    if (ep__edges.n == sizeof ep__edges.id) ep__send_edges(e);
+}
+#endif
+
 /* ---- runs and their records ---- */
 
 void ep_run_begin(ep *e) {
@@ -453,12 +486,20 @@ void ep_run_begin(ep *e) {
     e->in_run = 1;
     e->frames = e->passes = e->samples = e->stages = e->dropped = 0;
     e->t_begin = ep_now(e);
+#ifdef EP_EDGES
+    ep__edges.n = 0; /* of a run that had no end */
+    ep_edge(e, EP_AT_RUN_BEGIN);
+#endif
     ep__begin_frame(e);
 }
 
 void ep_run_end(ep *e, uint8_t status, uint32_t n_prompt, uint32_t n_generated) {
     uint64_t t = ep_now(e);
     if (!e->in_run) return;
+#ifdef EP_EDGES
+    ep_edge(e, EP_AT_RUN_END);
+    ep__send_edges(e);
+#endif
     ep_flush(e);
     uint8_t *p = ep__records(e);
     ep__put32(p, status);
@@ -479,6 +520,9 @@ void ep_run_end(ep *e, uint8_t status, uint32_t n_prompt, uint32_t n_generated) 
 void ep_pass_begin(ep *e) { e->t_pass = ep_now(e); }
 
 void ep_pass_end_at(ep *e, uint64_t t_end, const ep_pass *pass) {
+#ifdef EP_EDGES
+    ep_edge(e, EP_AT_PASS_END);
+#endif
     uint64_t ticks = t_end - e->t_pass;
     unsigned shift = ep__shift(ticks);
     if (shift) ep_flush(e); /* a frame has one scale */
