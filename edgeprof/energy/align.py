@@ -1,7 +1,7 @@
 """A run's ticks on a meter's time, by the best that there is: one clock for both, shared edges, or the host.
 
-``device``: the board sampled itself. ``edges``: a pin that the board toggled and the meter saw. ``host``: both were timed by
-the host, which is off by as much as frames are late, and by a second where a file has only a wall clock.
+``device``: the board sampled itself. ``edges``: a pin that the board toggled and the meter saw. ``host``: both were
+timed by the host, which is off by as much as frames are late, and by a second where a file has only a wall clock.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeprof.clock import ClockFit
-from edgeprof.energy.align_edges import EdgeFit
+from edgeprof.energy.align_lines import EdgeFit
 
 __all__ = ["WALL_CLOCK_US", "Alignment", "by_device", "by_edges", "by_host"]
 

@@ -2,28 +2,24 @@
 
 Both clocks are nearly right (within 200 ppm), where one begins on the other is unknown, and either sequence has edges
 that the other has not. Pairs of near edges whose interval is the same on both sides vote for where the board's edges
-lie; what got the most votes is followed from there to both ends of the run. Then a line through the pairs is fitted by
-least squares. Between clocks and arrivals that would be wrong (:mod:`edgeprof.clock`), for an arrival is only ever
-late; an edge is as often early as late in the sample that shows it, so the mean is the truth.
+lie; what got the most votes is followed from there to both ends of the run, and judged by
+:mod:`edgeprof.energy.align_lines`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeprof.energy.align_lines import FEWEST, EdgeFit, inliers, judged, nearest, pairs_near
 from edgeprof.errors import NotComparableError, UsageError
 
-__all__ = ["MOST_PPM", "EdgeFit", "match_edges"]
+__all__ = ["MOST_PPM", "match_edges"]
 
 MOST_PPM = 200.0
 """Two crystals differ by less, and a clock that is off by more does not tick as it says."""
-FEWEST = 6
-LEAST_SHARE = 0.3
-"""Of the board's edges that the meter was there for. One that sees rising edges only has half of them."""
 ALIKE_SHARE = 0.75
 JITTER_NS = 20_000.0
 """What an interrupt between the edge and the look at the counter may take."""
@@ -34,34 +30,6 @@ _WIDE = (0.4, 2.6)
 
 Float = npt.NDArray[np.float64]
 Others = Callable[[], tuple[Float, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeFit:
-    """Where the board's time lies on the meter's.
-
-    Attributes
-    ----------
-    begin_ns
-        The meter's time at the board's 0.
-    rate
-        Nanoseconds of the meter in one of the board.
-    error_ns
-        What 95 % of such fits stay within, all over the run.
-    rms_ns
-        Of the residuals.
-    matched
-        Pairs that the line is made of.
-    seen
-        Edges of the board's in the time that the meter has edges of.
-    """
-
-    begin_ns: float
-    rate: float
-    error_ns: float
-    rms_ns: float
-    matched: int
-    seen: int
 
 
 def match_edges(
@@ -106,8 +74,8 @@ def match_edges(
     if not found:
         _refuse_rate(board, meter, resolution_ns, tolerance)
         raise NotComparableError(
-            f"The intervals between the board's {len(board)} edges are found nowhere among the meter's {len(meter)}. Is "
-            "it the file of this run, and the pin that ep_edge() toggles?"
+            f"The intervals between the board's {len(board)} edges are found nowhere among the meter's {len(meter)}. "
+            "Is it the file of this run, and the pin that ep_edge() toggles?"
         )
     best = found[0]
     floor = max(best.rms_ns, resolution_ns / np.sqrt(12))
@@ -124,10 +92,10 @@ def _refuse_rate(board: Float, meter: Float, resolution_ns: float, tolerance: fl
         return
     ratio = found[0].rate
     raise UsageError(
-        f"The meter's time runs {ratio:.4g} times as fast as the board's: {found[0].matched} of {found[0].seen} edges "
-        f"match so, and none as the two clocks claim (within {MOST_PPM:.0f} ppm). Either the meter's sample rate is not "
-        "the one that its file says, or the board's tick_hz is wrong; energy would be off by as much. Correct what is "
-        "wrong and import it again."
+        f"The meter's time runs {ratio:.4g} times as fast as the board's: {found[0].matched} of {found[0].seen} "
+        f"edges match so, and none as the two clocks claim (within {MOST_PPM:.0f} ppm). Either the meter's sample rate "
+        "is not the one that its file says, or the board's tick_hz is wrong; energy would be off by as much. Correct "
+        "what is wrong and import it again."
     )
 
 
@@ -135,8 +103,8 @@ def _by_others(alike: list[EdgeFit], meter: Float, others: Others | None) -> Edg
     """Return that one of several places where the board's other runs fit, too."""
     where = ", ".join(f"{fit.begin_ns / 1e9:.6f} s" for fit in alike[:4])
     refused = NotComparableError(
-        f"The run's edges fit the meter's nearly alike with its begin at {where}{' and more' * (len(alike) > 4)}: passes "
-        "that take the same time cannot be told from each other. Toggle the pin at an odd moment, too (ep_edge())."
+        f"The run's edges fit the meter's nearly alike with its begin at {where}{' and more' * (len(alike) > 4)}: "
+        "passes of the same time cannot be told from each other. Toggle the pin at an odd moment, too: ep_edge()."
     )
     edges, error_ns = others() if others else (np.zeros(0), 0.0)
     if not len(edges):
@@ -150,17 +118,12 @@ def _by_others(alike: list[EdgeFit], meter: Float, others: Others | None) -> Edg
 
 def _seen(expected: Float, meter: Float, error_ns: float) -> int:
     """Return how many expected moments have an edge near."""
-    return int((np.abs(meter[_nearest(meter, expected)] - expected) <= error_ns).sum())
+    return int((np.abs(meter[nearest(meter, expected)] - expected) <= error_ns).sum())
 
 
 def _first_of_bounces(edges: Float, bounce_ns: float) -> Float:
     """Return edges without those that follow another one too soon: a contact that bounces, or ringing."""
     return edges[np.concatenate(([True], np.diff(edges) > bounce_ns))] if len(edges) else edges
-
-
-def _nearest(sorted_values: Float, wanted: Float) -> npt.NDArray[np.intp]:
-    right = np.clip(np.searchsorted(sorted_values, wanted), 1, len(sorted_values) - 1)
-    return right - (wanted - sorted_values[right - 1] < sorted_values[right] - wanted)
 
 
 def _candidates(
@@ -224,84 +187,15 @@ def _followed(
     while True:
         near = slice(max(middle - half, 0), middle + half + 1)
         expected = place + rate * x[near]
-        nearest = _nearest(meter, expected)
-        off = meter[nearest] - expected
-        pairs = np.flatnonzero(np.abs(off) <= tolerance + spread * np.abs(x[near]))
-        pairs = pairs[np.unique(nearest[pairs], return_index=True)[1]]
+        pairs, off = pairs_near(meter, expected, tolerance + spread * np.abs(x[near]))
         if len(pairs) < 3:
             return None
         px, py = x[near][pairs], off[pairs]
-        kept = _inliers(px, py, resolution_ns)
+        kept = inliers(px, py, resolution_ns)
         slope, intercept = np.polyfit(px[kept], py[kept], 1)
         place, rate = place + float(intercept), float(np.clip(rate + slope, *rates))
         spread = min(spread, 2 * tolerance / max(float(np.ptp(px[kept])), 1.0))
         if half >= len(board):
             break
         half *= 2
-    return _judged(board, meter, place - rate * float(board[middle]), rate, resolution_ns, tolerance)
-
-
-def _inliers(x: Float, y: Float, resolution_ns: float) -> npt.NDArray[np.bool_]:
-    """Return which points are near the line that most of them lie on."""
-    kept = np.ones(len(x), bool)
-    for _ in range(3):
-        residual = y - np.polyval(np.polyfit(x[kept], y[kept], 1), x)
-        middle = float(np.median(residual[kept]))
-        scale = max(1.4826 * float(np.median(np.abs(residual[kept] - middle))), resolution_ns / np.sqrt(12), 1.0)
-        now = np.abs(residual - middle) <= 4 * scale
-        if now.sum() < 3 or (now == kept).all():
-            break
-        kept = now
-    return kept
-
-
-def _judged(
-    board: Float, meter: Float, begin: float, rate: float, resolution_ns: float, tolerance: float
-) -> EdgeFit | None:
-    """Fit the line of all pairs, with its error; None if they may be there by chance."""
-    expected = begin + rate * board
-    seen = (expected >= meter[0] - tolerance) & (expected <= meter[-1] + tolerance)
-    nearest = _nearest(meter, expected)
-    off = meter[nearest] - expected
-    pairs = np.flatnonzero(seen & (np.abs(off) <= tolerance))
-    pairs = pairs[np.unique(nearest[pairs], return_index=True)[1]]
-    if len(pairs) < FEWEST:
-        return None
-    pairs = pairs[_inliers(board[pairs], off[pairs], resolution_ns)]
-    n, total = len(pairs), int(seen.sum())
-    if n < max(FEWEST, LEAST_SHARE * total) or not _beyond_chance(n, total, meter, len(board), tolerance):
-        return None
-    x, y = board[pairs], off[pairs]
-    mean = float(x.mean())
-    slope, intercept = np.polyfit(x - mean, y, 1)
-    residual = y - (intercept + slope * (x - mean))
-    rms = float(np.sqrt((residual**2).sum() / (n - 2)))
-    # Student's t at 97.5 %, to 1 % from four degrees of freedom on; at the end of the run that is farther away.
-    t = 1.96 + 3.3 / (n - 2)
-    far = max(abs(float(board[0]) - mean), abs(float(board[-1]) - mean))
-    scatter = max(rms, resolution_ns / np.sqrt(12))
-    line = t * scatter * float(np.sqrt(1 / n + far**2 / float(((x - mean) ** 2).sum())))
-    # Where a clock wanders, a stretch of neighbours leaves the line together.
-    bent = max(abs(float(part.mean())) for part in np.array_split(residual, min(10, n // 3)))
-    return EdgeFit(
-        # The edge was before the sample that shows it: half a sample on average, and that half is in the error.
-        float(begin) + float(intercept) - float(slope) * mean - resolution_ns / 2,
-        rate + float(slope),
-        max(line, bent) + resolution_ns / 2,
-        rms,
-        n,
-        total,
-    )
-
-
-def _beyond_chance(matched: int, seen: int, meter: Float, n_board: int, tolerance: float) -> bool:
-    """Tell whether so many of the edges would hardly be met by any place that was tried.
-
-    The two of a vote match by its making. Of the rest: Chernoff's bound of the binomial tail, times all places.
-    """
-    chance = min(2 * tolerance * len(meter) / max(float(meter[-1] - meter[0]), 1.0), 0.9)
-    share = min((matched - 2) / max(seen - 2, 1), 1 - 1e-9)
-    if share <= chance:
-        return False
-    divergence = share * np.log(share / chance) + (1 - share) * np.log((1 - share) / (1 - chance))
-    return bool(np.log(len(meter) * n_board) - (seen - 2) * divergence < np.log(1e-3))
+    return judged(board, meter, place - rate * float(board[middle]), rate, resolution_ns, tolerance)

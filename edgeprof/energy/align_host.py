@@ -96,4 +96,5 @@ def stream_index(host_ns: Int, lost: Sequence[tuple[int, int]]) -> Int:
     index = np.arange(len(host_ns), dtype=np.int64)
     for at_ns, frames in lost:
         index[np.searchsorted(host_ns, at_ns) :] += frames * frame
-    return index - index[0]
+    index -= index[0]
+    return index

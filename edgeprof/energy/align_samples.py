@@ -51,8 +51,8 @@ def whole_stream(
     skipped = np.maximum(np.round(steps / typical), 1)
     if skipped.sum() + 1 > MOST_ROWS * len(t_ns):
         raise NotComparableError(
-            f"{meter}: of {skipped.sum() + 1:,.0f} samples {len(t_ns):,} are there. Too little to say what was drawn; is "
-            "the line too slow for the sample rate?"
+            f"{meter}: of {skipped.sum() + 1:,.0f} samples {len(t_ns):,} are there. Too little to say what was drawn; "
+            "is the line too slow for the sample rate?"
         )
     at = np.concatenate(([0], np.cumsum(skipped))).astype(np.int64)
     n = int(at[-1]) + 1
@@ -98,12 +98,12 @@ def supply(meter: str, voltage_mv: Float, given_mv: float | None) -> Float | flo
     if given_mv is not None:
         mean = float(np.nanmean(voltage_mv))
         raise UsageError(
-            f"{meter} says the voltage itself ({mean:.0f} mV on average): leave out voltage_mv={given_mv:g}."
+            f"{meter} says the voltage itself ({mean:.0f} mV on average): leave voltage_mv={given_mv:g} out."
         )
     if unsaid.any():
         raise NotComparableError(
-            f"{meter}: {int(unsaid.sum()):,} of {len(unsaid):,} samples say no voltage, the others do. Only one kind can be "
-            "right; capture again with one setting of the meter."
+            f"{meter}: {int(unsaid.sum()):,} of {len(unsaid):,} samples say no voltage, the others do. Only one kind "
+            "can be right; capture again with one setting of the meter."
         )
     return float(voltage_mv[0]) if (voltage_mv == voltage_mv[0]).all() else voltage_mv
 
