@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 MATRIX = ("3.11", "3.12", "3.13", "3.14")
 REQUIRED = ("3.11",)
@@ -84,6 +85,7 @@ PYTHONS = PYTHONS or ["{}.{}".format(*sys.version_info)]  # a newer one only: be
 # ---- what was not run ----
 
 _not_run: dict[str, str] = {}
+_failed: list[str] = []
 
 
 def not_run(session: nox.Session, what: str, cure: str, *, always: bool = False) -> None:
@@ -108,6 +110,8 @@ def matrix(session: nox.Session) -> None:
 def _list_not_run() -> None:
     if _not_run:
         print("\nNot run:", *(f"  {what}: {cure}" for what, cure in sorted(_not_run.items())), sep="\n", flush=True)
+    if _failed:
+        print("\nFailed:", *(f"  {line}" for line in _failed), sep="\n", flush=True)
 
 
 def own_version() -> str:
@@ -154,7 +158,11 @@ def run_pytest(session: nox.Session, *args: str, part: str = "", covered: bool =
         run[1:] = ["-m", "coverage", "run", "-m", "pytest"]
         env = {"COVERAGE_CORE": "sysmon", "COVERAGE_FILE": str(evidence("coverage") / f".coverage.{session.name}")}
         session.run("coverage", "erase", env=env)
-    session.run(*run, f"--junitxml={report}", *args, *session.posargs, success_codes=[0, NO_TESTS], env=env)
+    try:
+        session.run(*run, f"--junitxml={report}", *args, *session.posargs, success_codes=[0, NO_TESTS], env=env)
+    except CommandFailed:
+        _failed.extend(f"{session.name}: {line}" for line in failures(report))
+        raise
     if covered:
         session.run("coverage", "combine", "--quiet", env=env)
     if not report.exists():
@@ -171,13 +179,31 @@ def run_pytest(session: nox.Session, *args: str, part: str = "", covered: bool =
     return any(int(suite.get("tests", 0)) for suite in suites.iter("testsuite"))
 
 
+def failures(report: Path) -> list[str]:
+    """Return a line for each test that failed, of a JUnit report: which, and the first line of why."""
+    if not report.exists():
+        return ["pytest ended before it could say which tests failed"]
+    found = []
+    for case in ET.parse(report).getroot().iter("testcase"):
+        for bad in (*case.iter("failure"), *case.iter("error")):
+            why = (bad.get("message") or "").strip().partition("\n")[0]
+            found.append(f"{case.get('classname')}::{case.get('name')}: {why[:300]}")
+    return found or ["no test failed: pytest itself did"]
+
+
 def pytest_on_all_cores(session: nox.Session, marks: str, *args: str, covered: bool = False) -> None:
     """Run pytest on all cores, then once more for what minds the clock and must not have others beside it."""
     # In the order of the folders, so that what takes longest does not begin last.
     xdist = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "-m", f"({marks}) and not alone")
-    together = run_pytest(session, *xdist, *args, covered=covered)
+    broken, together = None, True
+    try:
+        together = run_pytest(session, *xdist, *args, covered=covered)
+    except CommandFailed as error:
+        broken = error  # one run tells of all that fails
     if not run_pytest(session, "-m", f"({marks}) and alone", *args, part="-alone") and not together:
         not_run(session, session.name, "No test was selected.")
+    if broken:
+        raise broken
 
 
 def folders(*names: str) -> list[str]:
