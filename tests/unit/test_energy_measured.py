@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def run_frames(board: FakeBoard, *, said_edges: bool = False) -> Moments:
             board.begin(kind="generate", prompt_id=f"p{number}")
 
         moments.append((edges[0], begin))
-        for k, (first, last) in enumerate(zip(ticks[:-1], ticks[1:], strict=True)):
+        for k, (first, last) in enumerate(pairwise(ticks)):
 
             def passed(k: int = k, first: int = first, last: int = last) -> None:
                 board.passes += 1
@@ -285,7 +286,7 @@ def test_idling_of_a_board_that_samples_itself(tmp_path):
 def test_frames_that_were_lost_are_missing_and_counted(tmp_path):
     whole = captured(tmp_path / "whole", run_frames, a_meter)
     ds = captured(tmp_path / "lost", run_frames, a_meter, lost=lambda k: k in (150, 151))
-    samples, alignment = meter_of(ds, 0)
+    samples, _ = meter_of(ds, 0)
     before, _ = meter_of(whole, 0)
     gap = np.isnan(samples.current_ua)
     assert gap.sum() == 2 * FRAME
@@ -293,7 +294,7 @@ def test_frames_that_were_lost_are_missing_and_counted(tmp_path):
     # All that came is where it would have been.
     assert samples.start_ns == pytest.approx(before.start_ns, abs=2e5)
     np.testing.assert_array_equal(samples.current_ua[~gap][-2000:], before.current_ua[-2000:])
-    found, alignment, truth = stated(ds, 0)
+    found, _, truth = stated(ds, 0)
     assert found.intervals.n_missing.sum() == pytest.approx(2 * FRAME, abs=2)
     unknown = np.isnan(found.energy_uj)
     assert 1 <= unknown.sum() <= 4
