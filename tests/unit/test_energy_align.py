@@ -71,6 +71,10 @@ def test_a_run_is_found_among_a_meters_edges(meter, rate):
     assert abs(fit.rate - rate) < 5e-6
 
 
+def test_an_edge_lies_before_the_sample_that_shows_it_by_half_a_sample_on_average():
+    assert off_ns(match_edges(BOARD, seen(TRUE), PERIOD_NS), BOARD, BEGIN_NS, 1.0) < 0.15 * PERIOD_NS
+
+
 def test_each_of_three_runs_is_found_at_its_place():
     meter = seen(MANY)
     for count, seed, begin in ((100, 2, BEGIN_NS - 3e9), (120, 1, BEGIN_NS), (150, 3, TRUE[-1] + 1.7e8)):

@@ -353,6 +353,15 @@ def test_a_meter_beside_two_boards_is_of_none_until_it_is_said(tmp_path):
     check(ds, "host", 8e3, 0.5, meter="meter 3 on port 2")
 
 
+def test_a_file_of_the_other_board_is_no_meter_of_this_one(tmp_path):
+    captured(tmp_path / "data", run_frames, run_frames)
+    take(tmp_path / "data", meter_file(tmp_path / "ppk2.csv"))
+    ds = edgeprof.open(tmp_path / "data")
+    assert meter_of(ds, "run/0-0001")[1].method == "edges"
+    with pytest.raises(NotComparableError, match="No meter measured run/1-0001"):
+        meter_of(ds, "run/1-0001")
+
+
 def test_of_two_files_the_one_of_that_time_is_taken(tmp_path):
     captured(tmp_path / "data", run_frames)
     first = meter_file(tmp_path / "a.csv", edges=False, until_ns=2.6e9)
