@@ -26,6 +26,8 @@ JITTER_NS = 20_000.0
 BOUNCE_NS = 1e6
 _WINDOWS = (0.5, 0.15, 0.85)
 _ANCHORS, _NEXT, _FOLLOWED = 6, 3, 24
+_MOST_FOLLOWED = 300
+"""Places that got half of the votes are all followed, up to so many: beyond, the passes cannot be told apart."""
 _WIDE = (0.4, 2.6)
 
 Float = npt.NDArray[np.float64]
@@ -69,8 +71,10 @@ def match_edges(
             f"The board says {len(board)} edges and the meter saw {len(meter)}; {FEWEST} are needed on both sides. Is "
             "the pin wired to the meter's input, and were the digital channels exported?"
         )
-    span = MOST_PPM / 1e6
-    found = _candidates(board, meter, resolution_ns, tolerance, (1 - span, 1 + span))
+    rates = (1 - MOST_PPM / 1e6, 1 + MOST_PPM / 1e6)
+    found, whole = _candidates(board, meter, resolution_ns, tolerance, rates)
+    if not whole and about is not None:
+        found, whole = _candidates(board, meter, resolution_ns, tolerance, rates, about=about)
     if not found:
         _refuse_rate(board, meter, resolution_ns, tolerance)
         raise NotComparableError(
@@ -82,12 +86,14 @@ def match_edges(
     alike = [fit for fit in found if fit.matched >= ALIKE_SHARE * best.matched and fit.rms_ns <= 3 * floor]
     if about is not None and len(alike) > 1:
         alike = [fit for fit in alike if about[0] <= fit.begin_ns <= about[1]] or alike
+    if not whole:
+        raise _refused(alike)
     return alike[0] if len(alike) == 1 else _by_others(alike, meter, others)
 
 
 def _refuse_rate(board: Float, meter: Float, resolution_ns: float, tolerance: float) -> None:
     """Raise if the edges match at another rate than the one that both clocks claim."""
-    found = _candidates(board[:2000], meter[:20_000], resolution_ns, tolerance, _WIDE)
+    found, _ = _candidates(board[:2000], meter[:20_000], resolution_ns, tolerance, _WIDE, most=_FOLLOWED)
     if not found or abs(found[0].rate - 1) * 1e6 <= MOST_PPM:
         return
     ratio = found[0].rate
@@ -101,19 +107,22 @@ def _refuse_rate(board: Float, meter: Float, resolution_ns: float, tolerance: fl
 
 def _by_others(alike: list[EdgeFit], meter: Float, others: Others | None) -> EdgeFit:
     """Return that one of several places where the board's other runs fit, too."""
-    where = ", ".join(f"{fit.begin_ns / 1e9:.6f} s" for fit in alike[:4])
-    refused = NotComparableError(
-        f"The run's edges fit the meter's nearly alike with its begin at {where}{' and more' * (len(alike) > 4)}: "
-        "passes of the same time cannot be told from each other. Toggle the pin at an odd moment, too: ep_edge()."
-    )
     edges, error_ns = others() if others else (np.zeros(0), 0.0)
     if not len(edges):
-        raise refused
+        raise _refused(alike)
     seen = [_seen(fit.begin_ns + fit.rate * edges, meter, error_ns) for fit in alike]
     order = np.argsort(seen)[::-1]
     if seen[order[0]] - seen[order[1]] < max(2, 0.1 * len(edges)):
-        raise refused
+        raise _refused(alike)
     return alike[int(order[0])]
+
+
+def _refused(alike: list[EdgeFit]) -> NotComparableError:
+    where = ", ".join(f"{fit.begin_ns / 1e9:.6f} s" for fit in alike[:4])
+    return NotComparableError(
+        f"The run's edges fit the meter's nearly alike with its begin at {where}{' and more' * (len(alike) != 2)}: "
+        "passes of the same time cannot be told from each other. Toggle the pin at an odd moment, too: ep_edge()."
+    )
 
 
 def _seen(expected: Float, meter: Float, error_ns: float) -> int:
@@ -127,18 +136,25 @@ def _first_of_bounces(edges: Float, bounce_ns: float) -> Float:
 
 
 def _candidates(
-    board: Float, meter: Float, resolution_ns: float, tolerance: float, rates: tuple[float, float]
-) -> list[EdgeFit]:
-    """Return the places where the edges match better than by chance, the best first."""
+    board: Float, meter: Float, resolution_ns: float, tolerance: float, rates: tuple[float, float], *,
+    most: int = _MOST_FOLLOWED, about: tuple[float, float] = (-np.inf, np.inf),
+) -> tuple[list[EdgeFit], bool]:  # fmt: skip
+    """Return the places where the edges match better than by chance, the best first.
+
+    And whether around one of the windows' edges all places were tried that got votes.
+    """
     found: list[EdgeFit] = []
+    whole = False
     centre = float(board[len(board) // 2])
     for at in _WINDOWS:
         middle = int(at * (len(board) - 1))
-        for place, rate, spread in _votes(board, meter, middle, tolerance, rates):
+        votes = _votes(board, meter, middle, tolerance, rates, about)
+        whole |= len(votes) <= most
+        for place, rate, spread in votes[:most]:
             fit = _followed(board, meter, middle, (place, rate, spread), resolution_ns, tolerance, rates)
             if fit and all(abs(_at(fit, centre) - _at(other, centre)) > 2 * tolerance for other in found):
                 found.append(fit)
-    return sorted(found, key=lambda fit: (-fit.matched, fit.rms_ns))
+    return sorted(found, key=lambda fit: (-fit.matched, fit.rms_ns)), whole
 
 
 def _at(fit: EdgeFit, board_ns: float) -> float:
@@ -146,11 +162,12 @@ def _at(fit: EdgeFit, board_ns: float) -> float:
 
 
 def _votes(
-    board: Float, meter: Float, middle: int, tolerance: float, rates: tuple[float, float]
+    board: Float, meter: Float, middle: int, tolerance: float, rates: tuple[float, float], about: tuple[float, float]
 ) -> list[tuple[float, float, float]]:
     """Return where the board's edge ``middle`` may be on the meter, at which rate, and how wrong that rate may be.
 
-    Each pair of near edges that is as long on both sides is a vote.
+    Each pair of near edges that is as long on both sides is a vote. What got most comes first; what got less than half
+    of that is left out behind the first few.
     """
     places, speeds, spreads = [], [], []
     anchors = range(max(middle - _ANCHORS // 2, 0), min(middle + _ANCHORS // 2 + 1, len(board)))
@@ -167,13 +184,17 @@ def _votes(
                 speeds.append(speed)
                 spreads.append(np.full(len(j), min((rates[1] - rates[0]) / 2, 2 * tolerance / length)))
     place, speed, spread = (np.concatenate(part) for part in (places, speeds, spreads))
+    begin = place - speed * board[middle]
+    here = (begin >= about[0]) & (begin <= about[1])
+    place, speed, spread = place[here], speed[here], spread[here]
     if not len(place):
         return []
     width = 4 * tolerance
     cells = np.round(place / width).astype(np.int64) * 256 + np.round(speed * 50).astype(np.int64)
     _, first, counts = np.unique(cells, return_index=True, return_counts=True)
-    most = first[np.argsort(counts, kind="stable")[::-1][:_FOLLOWED]]
-    return [(float(place[k]), float(speed[k]), float(spread[k])) for k in most]
+    followed = max(_FOLLOWED, int((2 * counts >= counts.max()).sum()))
+    best = first[np.argsort(counts, kind="stable")[::-1][:followed]]
+    return [(float(place[k]), float(speed[k]), float(spread[k])) for k in best]
 
 
 def _followed(

@@ -185,14 +185,17 @@ def _at_that_time(ds: Dataset, run: BoardRun, found: list[MeterSource]) -> list[
 def _covered(samples: Samples, alignment: Alignment, run: BoardRun) -> tuple[Samples, Alignment]:
     """Say in the alignment's words how much of the run the samples cover, and whether there is a voltage."""
     begin, end = alignment.to_meter_ns([0, run.last_tick])
-    period = period_of(samples)
-    last = samples.start_ns + (len(samples) - 1) * period if samples.t_ns is None else float(samples.t_ns[-1])
-    inside = min(end, last + period) - max(begin, samples.start_ns - period)
+    if samples.t_ns is None:  # each sample stands for half a period before and behind it
+        half = period_of(samples) / 2
+        first, last = samples.start_ns - half, samples.start_ns + (2 * len(samples) - 1) * half
+    else:
+        first, last = float(samples.t_ns[0]), float(samples.t_ns[-1])
+    inside = min(end, last) - max(begin, first)
     if inside <= 0:
         raise _apart(alignment, run, samples.meter)
     words = alignment.words
     if inside < end - begin:
-        words += f"; the samples cover {100 * inside / (end - begin):.0f} % of the run"
+        words += f"; the samples cover {min(100 * inside / (end - begin), 99.99):.4g} % of the run"
     if samples.voltage_mv is None:
         words += "; the voltage is not known, so there is charge and no energy: give voltage_mv="
     return samples, replace(alignment, words=words)
