@@ -45,6 +45,8 @@ LEVEL = 0.95
 """How often the truth is between the two values."""
 COVERAGE_FACTOR = 1.959964
 """So many standard uncertainties to either side hold that much of a normal distribution."""
+_WAYS = 8
+"""At so many places on the way from an edge to where it may be is looked."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def stated_energy(
     Parameters
     ----------
     samples
-        A meter's samples, or what reads them partition by partition: it is asked for them anew up to six times.
+        A meter's samples, or what reads them partition by partition: it is asked for them anew, six times, and up to
+        thirty-four times where an edge may be off by many samples.
     begins_ns, ends_ns
         Of the intervals, shape (m,), on the samples' clock. They should be of one kind (tokens, or runs): what happens
         between the samples is learned from all of them together.
@@ -114,7 +117,7 @@ def stated_energy(
     begins, ends = intervals(begins_ns, ends_ns)
     found = interval_energy(samples, begins, ends)
     sampling = _sampling_uj(samples, begins, ends, found.period_ns)
-    edges = _edges_uj(samples, begins, ends, error_ns, edge_error_ns)
+    edges = _edges_uj(samples, begins, ends, error_ns, edge_error_ns, found.period_ns)
     rate = np.abs(found.energy_uj) * (rate_ppm * 1e-6 / np.sqrt(3))
     error = COVERAGE_FACTOR * np.sqrt(sampling**2 + edges**2 + rate**2)
     error[np.isnan(found.energy_uj)] = np.nan
@@ -137,18 +140,29 @@ def _sampling_uj(samples: Source, begins: Float, ends: Float, period_ns: float) 
     return out
 
 
-def _edges_uj(samples: Source, begins: Float, ends: Float, error_ns: float, edge_error_ns: float) -> Float:
-    """Return the standard uncertainty of where the interval begins and ends."""
+def _edges_uj(
+    samples: Source, begins: Float, ends: Float, error_ns: float, edge_error_ns: float, period_ns: float
+) -> Float:
+    """Return the standard uncertainty of where the interval begins and ends.
+
+    Moved by all of ``error_ns`` an interval may be within the next run, and cost the same again: moved by half of it,
+    it is idle. So the largest difference of several ways there counts, where the way is longer than a period.
+    """
     reach = max(error_ns, edge_error_ns)
     if reach == 0:
         return np.zeros(len(begins))
-    begin, end = (
-        [_around_uj(samples, times - before, times + after) for before, after in ((reach, 0.0), (0.0, reach))]
-        for times in (begins, ends)
-    )
-    together = np.maximum(*(np.abs(e - b) for b, e in zip(begin, end, strict=True))) * (error_ns / reach)
-    alone = np.hypot(np.maximum(*np.abs(begin)), np.maximum(*np.abs(end))) * (edge_error_ns / reach)
-    out: Float = np.hypot(together, alone) / np.sqrt(3)
+    parts = int(np.clip(reach / period_ns, 1, _WAYS)) if period_ns > 0 else 1
+    together, alone = np.zeros(len(begins)), [np.zeros(len(begins)), np.zeros(len(begins))]
+    for side in (-1, 1):
+        moved = [np.zeros(len(begins)), np.zeros(len(begins))]  # of begin and end: the energy on the way
+        for part in range(parts):
+            near, far = (side * reach * k / parts for k in (part, part + 1))
+            for edge, times in zip(moved, (begins, ends), strict=True):
+                edge += _around_uj(samples, times + min(near, far), times + max(near, far))
+            np.maximum(together, np.abs(moved[1] - moved[0]), out=together)
+        alone = [np.maximum(most, np.abs(edge)) for most, edge in zip(alone, moved, strict=True)]
+    together *= error_ns / reach
+    out: Float = np.hypot(together, np.hypot(*alone) * (edge_error_ns / reach)) / np.sqrt(3)
     return out
 
 

@@ -78,6 +78,18 @@ def test_each_source_widens_by_what_its_formula_says():
     np.testing.assert_allclose(shift.error_uj, 1.959964 * np.sqrt(shift.sampling_uj**2 + shift.edges_uj**2), rtol=1e-6)
 
 
+def test_half_of_the_way_to_another_run_counts():
+    """All of the way takes the interval from one run into the next, which costs as much; half of it into idling."""
+    edges = np.array([0.0, 1e9, 2e9, 3e9, 4e9])
+    currents = [Steps(edges, np.array([100.0, 5000.0, 100.0, 5000.0, 100.0]))]
+    samples, _ = sampled(currents, begin_ns=-3e9, end_ns=7e9, period_ns=1e6, seed=1)
+    found = stated_energy(samples, [1e9], [2e9], error_ns=2e9)
+    halfway = truth_uj(currents, 3300.0, np.array([1e9]), np.array([2e9])) - truth_uj(
+        currents, 3300.0, np.array([2e9]), np.array([3e9])
+    )
+    assert found.edges_uj[0] == pytest.approx(halfway[0] / 3**0.5, rel=1e-3)
+
+
 def test_missing_samples_widen_where_power_changes():
     t = np.arange(10_000)
     current = np.where((t // 50) % 2 == 0, 1000.0, 3000.0)
