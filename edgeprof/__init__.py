@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeprof.claimed import claimed_rates
     from edgeprof.clock import fit_clock
     from edgeprof.comparison import Comparison, compare
+    from edgeprof.energy.of_dataset import energy_of, token_energy
     from edgeprof.explorer.widgets import explore
     from edgeprof.fidelity import agreement
     from edgeprof.fronts import pareto
@@ -50,6 +51,7 @@ __all__ = [
     "boards",
     "claimed_rates",
     "compare",
+    "energy_of",
     "explore",
     "fit_clock",
     "gate",
@@ -66,6 +68,7 @@ __all__ = [
     "reference",
     "scaling_curves",
     "stage_shares",
+    "token_energy",
     "token_quantiles",
 ]
 
@@ -88,6 +91,7 @@ _LAZY = {
     "claimed_rates": ("edgeprof.claimed", "claimed_rates"),
     "compare": ("edgeprof.comparison", "compare"),
     "Comparison": ("edgeprof.comparison", "Comparison"),
+    "energy_of": ("edgeprof.energy.of_dataset", "energy_of"),
     "explore": ("edgeprof.explorer.widgets", "explore"),
     "fit_clock": ("edgeprof.clock", "fit_clock"),
     "held_out": ("edgeprof.validation", "held_out"),
@@ -102,6 +106,7 @@ _LAZY = {
     "pareto": ("edgeprof.fronts", "pareto"),
     "recommend": ("edgeprof.recommendation", "recommend"),
     "stage_shares": ("edgeprof.stage_profile", "stage_shares"),
+    "token_energy": ("edgeprof.energy.of_dataset", "token_energy"),
     "token_quantiles": ("edgeprof.quantiles", "token_quantiles"),
 }
 

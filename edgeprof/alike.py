@@ -6,12 +6,15 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from edgeprof.energy.run_energy import is_synthetic
 from edgeprof.errors import NotComparableError, unknown_name
 
-__all__ = ["KINDS", "refuse_unlike", "unlike"]
+__all__ = ["KINDS", "NOT_ENERGY", "refuse_unlike", "unlike"]
 
-KINDS = ("clock", "emulator", "model", "prompts", "tokens")
+KINDS = ("clock", "emulator", "meter", "model", "prompts", "tokens")
 """In what runs may be unlike; each can be allowed."""
+NOT_ENERGY = tuple(kind for kind in KINDS if kind != "meter")
+"""What matters to anything but energy."""
 _EMULATOR = ("emulator", "emulator_version", "emulator_flags")
 _SAMPLING = ("sampler", "temperature", "seed")
 
@@ -41,12 +44,14 @@ def unlike(base: pd.DataFrame, candidate: pd.DataFrame) -> dict[str, str]:
     Parameters
     ----------
     base, candidate
-        Rows of table ``runs``; a column ``prompt_sha256``, of the prompts' texts, is used if there.
+        Rows of table ``runs``; columns ``prompt_sha256``, of the prompts' texts, and ``meter``, of what measured the
+        energy, are used if there.
     """
     both = pd.concat([base, candidate])
     found = {
         "clock": _clock(both),
         "emulator": _emulator(both),
+        "meter": _meter(both),
         "model": "" if _in_pairs(base, candidate) else _models(both),
         "prompts": _prompts(base, candidate),
         "tokens": _differing(base, candidate, "n_prompt", "was cut into other numbers of tokens"),
@@ -71,6 +76,15 @@ def _emulator(both: pd.DataFrame) -> str:
                 "version and flags"
             )
     return ""
+
+
+def _meter(both: pd.DataFrame) -> str:
+    meters = sorted(map(str, both["meter"].dropna().unique())) if "meter" in both.columns else []
+    if len(meters) < 2:
+        return ""
+    made = [name for name in meters if is_synthetic(name)]
+    why = f", and what {', '.join(made)} has is of no board" if made and len(made) < len(meters) else ""
+    return f"their energy is by different meters ({', '.join(meters)}), each with a gain and an offset of its own{why}"
 
 
 def _in_pairs(base: pd.DataFrame, candidate: pd.DataFrame) -> bool:

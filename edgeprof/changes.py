@@ -2,7 +2,8 @@
 
 A side is a group of runs with their tokens. On exact clocks the numbers themselves are compared; what was measured in
 pairs is judged by the log ratios of the pairs; anything else as two groups, and the change says why that is weaker.
-A change of quality is judged by its text, token by token, on every clock: exactness is about cost.
+A change of quality is judged by its text, token by token, on every clock: exactness is about cost. Energy is never
+exact, whatever the clock counts.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from edgeprof.alike import refuse_unlike
+from edgeprof.alike import NOT_ENERGY, refuse_unlike
 from edgeprof.bootstrap import LEAST_BLOCKS, block_bootstrap_nll
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
-from edgeprof.metrics import METRICS
+from edgeprof.metrics import ENERGY, METRICS
 from edgeprof.noise_floor import Noise
 from edgeprof.noisy_changes import judge_noisy
 from edgeprof.paired import nll_differences
@@ -40,7 +41,10 @@ MISSING = "It needs "
 """How the reason begins where a side has no value: nothing is wrong, it was not measured."""
 QUALITY = ("perplexity", "nll_mean")
 _DECODE = "decode_ticks_per_token"
-_OF_DECODING = ("decode_", "itl_", "position_")  # how the names begin of what is made of decode passes
+_OF_DECODING = ("decode_", "itl_", "position_", "energy_per_token_", "energy_net_", "energy_decode_")
+"""How the names begin of what is made of decode passes."""
+_OF_WHOLE_RUNS = ("energy_uj", "charge_uc")
+"""Sums over a run: of two that are not equally long they say nothing."""
 _MODEL = ("quant", "model", "model_sha256")
 _IDENTITY = (*_MODEL, "firmware", "firmware_sha256", "kernel_variant", "compiler", "n_ctx")
 
@@ -125,9 +129,10 @@ def judge_changes(
         if metric != FITS and not METRICS[metric].better:
             raise UsageError(f"{metric} is neither better when lower nor when higher, so that it cannot be judged.")
     alpha = alpha_of_looks(looks)
-    refuse_unlike(base.runs, candidate.runs, allow)
+    # Another meter matters to energy alone, of which each metric says so for itself.
+    refuse_unlike(base.runs, candidate.runs, allow if set(metrics) <= set(ENERGY) else {*allow, "meter"})
     sides = cut_to_common(base, candidate)
-    return [_judge(metric, sides, smallest, alpha, noise) for metric in metrics]
+    return [_judge(metric, sides, smallest, alpha, noise, allow) for metric in metrics]
 
 
 def unjudged(
@@ -141,7 +146,9 @@ def unjudged(
     return Change(metric, m.unit, m.better, base, candidate, 0, 0, "none", nothing, (), smallest)
 
 
-def _judge(metric: str, sides: Sides, smallest: float | None, alpha: float, noise: Noise | None) -> Change:
+def _judge(
+    metric: str, sides: Sides, smallest: float | None, alpha: float, noise: Noise | None, allow: Collection[str]
+) -> Change:
     if smallest is None:
         smallest = SMALLEST_EFFECTS.get(metric, SMALLEST_EFFECT)
     try:
@@ -151,6 +158,8 @@ def _judge(metric: str, sides: Sides, smallest: float | None, alpha: float, nois
             return _quality(metric, sides, smallest, alpha)
         if _is_of_file(metric):
             return _exact(metric, sides, smallest)
+        if metric in ENERGY:
+            return _energy(metric, sides, smallest, alpha, noise, allow)
         if why := _of_other_ticks(metric, sides):
             return unjudged(metric, why, smallest=smallest)
         return _exact(metric, sides, smallest) if sides.exact else _noisy(metric, sides, smallest, alpha, noise)
@@ -301,6 +310,19 @@ def _noisy(metric: str, sides: Sides, smallest: float, alpha: float, noise: Nois
         metric, m.unit, m.better, *found.medians, *found.counts, found.method, verdict, found.findings, found.smallest,
         share,
     )  # fmt: skip
+
+
+def _energy(
+    metric: str, sides: Sides, smallest: float, alpha: float, noise: Noise | None, allow: Collection[str]
+) -> Change:
+    """Judge what a meter measured: one number a pair or a capture, by an interval, on every clock."""
+    refuse_unlike(sides.base.whole.runs, sides.candidate.whole.runs, {*allow, *NOT_ENERGY})
+    if metric in _OF_WHOLE_RUNS and sides.compared < 1:
+        return unjudged(
+            metric, f"It is of whole runs, and of their decode passes both have {100 * sides.compared:.3g} %: judge "
+            "energy_per_token_uj, which is of what both have.", smallest=smallest,
+        )  # fmt: skip
+    return _noisy(metric, sides, smallest, alpha, noise)
 
 
 def _with_share(verdict: Verdict, share: float, what: str) -> Verdict:

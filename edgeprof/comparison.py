@@ -18,9 +18,10 @@ from edgeprof import comparison_text, units
 from edgeprof.alike import unlike
 from edgeprof.changes import Change, Side, judge_changes, unjudged
 from edgeprof.display import Shown, Table
+from edgeprof.energy.columns import with_energy
 from edgeprof.errors import NotComparableError, unknown_name
 from edgeprof.groups import Name, baselines, grouped, labelled
-from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS, measure_runs
+from edgeprof.metrics import ENERGY, EXACT_CLOCKS, METRICS, TOKEN_COLUMNS, measure_runs
 from edgeprof.noise_floor import Noise
 from edgeprof.object_plots import ComparisonPlots
 from edgeprof.pairs import FINISHED
@@ -49,7 +50,8 @@ class Comparison(Shown):
     ----------
     table
         A row a group, numbers with units in the columns' names: counts, cost, ``cost_ratio`` to the baseline,
-        ``cost_verdict``, perplexity, ``nll_difference`` with its 95 % interval, ``quality_verdict``, memory, status.
+        ``cost_verdict``, perplexity, ``nll_difference`` with its 95 % interval, ``quality_verdict``, memory, status;
+        where energy is judged ``energy_per_token_uj``, and the ``meter`` that measured it.
     changes
         A row a judged change: the columns that tell groups apart twice, as ``base`` and ``candidate`` in words, then
         what :class:`edgeprof.changes.Change` and :class:`edgeprof.verdicts.Verdict` say.
@@ -150,14 +152,16 @@ def compare(
     key = ["board", *(c for c in columns if c != "board")]
     if within:
         _refuse_unlike(done, allow)
-    tokens = dataset.table("tokens", [*TOKEN_COLUMNS])
+    tokens, energy = dataset.table("tokens", [*TOKEN_COLUMNS]), not set(metrics).isdisjoint(ENERGY)
+    if energy:
+        done, tokens = with_energy(dataset, done, tokens)
     measured = done.merge(measure_runs(done, tokens).drop(columns=list(_CONSTANTS)), on="run_id", validate="one_to_one")
     groups = grouped(measured, key)
     sides = {name: Side(group, tokens[tokens["run_id"].isin(group["run_id"])]) for name, group in groups.items()}
     bases = baselines(groups, key, baseline, within=within)
     against = _all_pairs(groups, within) if all_pairs else [(bases[n], n) for n in groups if n != bases[n]]
-    if noise is None and not done["clock"].isin(EXACT_CLOCKS).all():
-        noise = Noise.of(dataset)
+    if noise is None and (energy or not done["clock"].isin(EXACT_CLOCKS).all()):
+        noise = Noise.of(dataset, energy=energy)
     changes, refused = _changes(sides, against, metrics, smallest=smallest, looks=looks, noise=noise, allow=allow)
     rows = [
         {column: group[column].iloc[0] for column in key}
@@ -245,12 +249,18 @@ def _summary(group: pd.DataFrame, tokens: pd.DataFrame) -> dict[str, Any]:
     row |= {name: group[name].dropna().max() if group[name].notna().any() else np.nan for name in _CONSTANTS}
     row |= {name: np.nan for name in ("bits_per_weight", "model_bytes") if several(group, [name])}
     row |= {name: ok[name].mean() for name in _MEANS}
+    if "meter" in group:
+        row |= {"energy_per_token_uj": ok["energy_per_token_uj"].mean(), "meter": _meters(group)}
     # A mixture of files has no perplexity, as it has no costs to judge.
     perplexity = None if several(ok, ("model", "quant", "model_sha256")) else METRICS[QUALITY].compute(None, tokens)
     row["perplexity"] = np.nan if perplexity is None else perplexity
     row["frames_lost"] = float(group["frames_lost"].sum()) if group["frames_lost"].notna().any() else np.nan
     row["status"] = "ok" if len(ok) == len(group) else ("does not fit" if ok.empty else f"{len(ok)} of {len(group)} ok")
     return row
+
+
+def _meters(group: pd.DataFrame) -> str | None:
+    return ", ".join(sorted(map(str, group["meter"].dropna().unique()))) or None
 
 
 def _against(changes: Sequence[Change] | None, is_base: bool, refused: bool) -> dict[str, Any]:

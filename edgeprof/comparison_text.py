@@ -10,8 +10,9 @@ import pandas as pd
 
 from edgeprof import units
 from edgeprof.changes import MISSING, SMALLEST_EFFECT, SMALLEST_EFFECTS
+from edgeprof.energy.run_energy import is_synthetic
 
-__all__ = ["changes_table", "groups_table", "notes"]
+__all__ = ["changes_table", "energy_notes", "groups_table", "notes"]
 
 _MOST_REASONS = 4
 _TICKS = {
@@ -39,6 +40,9 @@ def groups_table(table: pd.DataFrame, by: Sequence[str], *, judged: bool) -> pd.
     if judged:
         text["Δ perplexity [95 %]"] = [_perplexity(row) for row in table.to_dict("records")]
         text["quality"] = table["quality_verdict"]
+    if "meter" in table.columns:
+        text["energy [uJ/token]"] = table["energy_per_token_uj"].map(lambda v: units.significant(v, 4))
+        text["meter"] = table["meter"].fillna(units.UNKNOWN)
     if (table["status"] != "ok").any():
         text["status"] = table["status"]
     return pd.DataFrame(text)
@@ -115,6 +119,7 @@ def notes(
     lost = int(runs["frames_lost"].fillna(0).sum())
     if lost:
         found.append(f"{lost:,} frames of these runs were sent and did not arrive: what they held is missing.")
+    found += energy_notes(runs)
     found.append(_rule(metrics, smallest))
     weak = changes[changes["word"].isin(["not enough data", "close to the smallest effect"])]
     weak = weak[~weak["reason"].isin(list(refused.values())) & ~weak["reason"].str.startswith(MISSING)]
@@ -126,6 +131,15 @@ def notes(
     findings = changes.loc[changes["findings"] != "", "findings"]
     found += list(dict.fromkeys(map(str, findings)))[:_MOST_REASONS]
     return found
+
+
+def energy_notes(runs: pd.DataFrame) -> list[str]:
+    """Return what the reader should know of runs' energy, by their column ``meter``; there may be several in one."""
+    if "meter" not in runs.columns:
+        return []
+    made = sorted({m for text in runs["meter"].dropna().unique() for m in str(text).split(", ") if is_synthetic(m)})
+    note = f"energy is synthetic: {', '.join(made)} measured no board, its samples were made."
+    return [note] if made else []
 
 
 def _rule(metrics: Sequence[str], smallest: float | None) -> str:

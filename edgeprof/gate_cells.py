@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from edgeprof.changes import Side
+from edgeprof.energy.columns import with_energy
 from edgeprof.errors import NotComparableError
 from edgeprof.gate_lost import Lost, find_lost
 from edgeprof.gate_rules import CELL
@@ -66,18 +67,18 @@ class Couple:
     lost: Lost = field(default_factory=Lost)
 
 
-def couples_of(base: Dataset, candidate: Dataset, match: Sequence[str] = CELL) -> list[Couple]:
-    """Return the cells of two data sets side by side, in order of their names.
+def couples_of(base: Dataset, candidate: Dataset, match: Sequence[str] = CELL, *, energy: bool = False) -> list[Couple]:
+    """Return the cells of two data sets side by side, in order of their names; with their energy, if that is asked for.
 
     Raises
     ------
     NotComparableError
         One of them has both sides of pairs, so that a cell of it is two firmwares or models.
     """
-    mine, theirs = (_cells(labelled(dataset), match) for dataset in (base, candidate))
+    (my_runs, my_tokens), (their_runs, their_tokens) = (_rows(dataset, energy) for dataset in (base, candidate))
+    mine, theirs = _cells(my_runs, match), _cells(their_runs, match)
     for dataset, cells in ((base, mine), (candidate, theirs)):
         _refuse_both_sides(dataset.path, cells)
-    my_tokens, their_tokens = _tokens(base), _tokens(candidate)
     return [
         Couple(
             cell,
@@ -89,7 +90,9 @@ def couples_of(base: Dataset, candidate: Dataset, match: Sequence[str] = CELL) -
     ]
 
 
-def couples_of_pairs(dataset: Dataset, match: Sequence[str] = CELL) -> tuple[list[Couple], list[str]]:
+def couples_of_pairs(
+    dataset: Dataset, match: Sequence[str] = CELL, *, energy: bool = False
+) -> tuple[list[Couple], list[str]]:
     """Return the two sides of the pairs of a data set, and what was left out, in words.
 
     The cell is the candidate's: its base is what was measured beside it, under whatever name. Pairs in which nothing
@@ -100,7 +103,7 @@ def couples_of_pairs(dataset: Dataset, match: Sequence[str] = CELL) -> tuple[lis
     NotComparableError
         No run says that it is part of a pair.
     """
-    runs = labelled(dataset)
+    runs, tokens = _rows(dataset, energy)
     paired = runs[runs["side"].isin(SIDES) & runs["pair"].notna()]
     if paired.empty:
         found = "no run has the tags side and pair" if len(runs) else "it is empty, without a run of a device"
@@ -122,7 +125,6 @@ def couples_of_pairs(dataset: Dataset, match: Sequence[str] = CELL) -> tuple[lis
         text = "pairs in which neither firmware nor model changed were left out: they tell of noise."
         notes.append(f"{len(left_out)} {text}")
     mine, theirs = _cells_of_pairs(paired[~paired["pair"].isin(aside)], match)
-    tokens = _tokens(dataset)
     couples = []
     for cell in sorted({*mine, *theirs}):
         base, candidate = (_side(part.get(cell), tokens, whole) for part in (mine, theirs))
@@ -214,5 +216,7 @@ def _side(runs: pd.DataFrame | None, tokens: pd.DataFrame, whole: Collection[str
     return Side(done, tokens[tokens["run_id"].isin(set(done["run_id"]))]) if len(done) else None
 
 
-def _tokens(dataset: Dataset) -> pd.DataFrame:
-    return dataset.table("tokens", TOKEN_COLUMNS)
+def _rows(dataset: Dataset, energy: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of runs and of their tokens."""
+    runs, tokens = labelled(dataset), dataset.table("tokens", TOKEN_COLUMNS)
+    return with_energy(dataset, runs, tokens) if energy else (runs, tokens)

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 from edgeprof.changes import FITS, Change, Side, judge_changes
+from edgeprof.comparison_text import energy_notes
 from edgeprof.display import Shown, Table
 from edgeprof.errors import NotComparableError
 from edgeprof.gate_cells import Cell, Couple, couples_of, couples_of_pairs
 from edgeprof.gate_limits import LEAST_LIMIT, Outcome, decide
 from edgeprof.gate_rules import Rule, Rules, load_rules
-from edgeprof.metrics import EXACT_CLOCKS
+from edgeprof.metrics import ENERGY, EXACT_CLOCKS
 from edgeprof.noise_floor import Noise
 from edgeprof.object_plots import GatePlots
 from edgeprof.store import Dataset, open_dataset
@@ -157,13 +158,14 @@ def gate(
     """
     rules = rules or Rules()
     notes: list[str] = []
+    energy = not {rule.metric for rule in rules.metrics}.isdisjoint(ENERGY)
     if candidate is None:
-        couples, notes = couples_of_pairs(base, rules.match)
+        couples, notes = couples_of_pairs(base, rules.match, energy=energy)
     else:
-        couples = couples_of(base, candidate, rules.match)
+        couples = couples_of(base, candidate, rules.match, energy=energy)
     sets = [base] if candidate is None else [base, candidate]
-    if noise is None and not all(set(d.runs["clock"].dropna()) <= set(EXACT_CLOCKS) for d in sets):
-        noise = Noise.of(*sets)
+    if noise is None and (energy or not all(set(d.runs["clock"].dropna()) <= set(EXACT_CLOCKS) for d in sets)):
+        noise = Noise.of(*sets, energy=energy)
     problems = [f"{d.path}: {problem}" for d in sets for problem in d.problems]
     if not any(couple.base for couple in couples):
         lacks = "finished run to compare with" if candidate else "whole pair"
@@ -171,7 +173,7 @@ def gate(
     return GateResult(
         tuple(judge_couples(couples, rules, judge, noise=noise)),
         tuple(problems),
-        (*notes, *_idle(rules, couples)),
+        (*notes, *_idle(rules, couples), *_synthetic(couples)),
         base.path,
         sets[-1].path,
         max(sets[-1].captures["started_at"].dropna().astype(str), default=""),
@@ -256,6 +258,11 @@ def _reported(check: Check, finer: Change) -> Check:
         return replace(check, word="below the limit")
     word = BELOW if finer.verdict.word == "worse" else finer.verdict.word
     return replace(check, word=word, reason=finer.verdict.reason)
+
+
+def _synthetic(couples: Iterable[Couple]) -> list[str]:
+    sides = [side.runs for couple in couples for side in (couple.base, couple.candidate) if side is not None]
+    return list(dict.fromkeys(note for runs in sides for note in energy_notes(runs)))
 
 
 def _idle(rules: Rules, couples: Iterable[Couple]) -> list[str]:

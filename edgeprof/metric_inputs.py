@@ -16,15 +16,16 @@ from edgeprof.display import terminal_text
 from edgeprof.passes import Passes
 
 __all__ = [
-    "Lack", "cache", "core_clock", "decode_passes", "intervals", "model_work", "prefill_passes", "prints",
-    "said_by_firmware", "said_by_host", "scored", "slope_positions", "some_ticks", "stage", "steps", "time_clock",
-    "whole_prompt",
+    "Lack", "cache", "core_clock", "decode_passes", "idle_power", "intervals", "measured_passes", "metered",
+    "model_work", "outcome", "prefill_passes", "prints", "said_by_firmware", "said_by_host", "scored",
+    "slope_positions", "some_ticks", "stage", "steps", "time_clock", "whole_prompt",
 ]  # fmt: skip
 
 Lack = Callable[[Any, Passes], str | None]
 """A run's row and its passes to what is missing, in words; None if it is there."""
 
 _GENERATE = "have a prompt continued, `edgeprof capture --prompt TEXT`"
+_SCORE = "have a text scored, `edgeprof capture --eval FILE --model FILE`"
 
 
 def _not_run(run: Any) -> str | None:
@@ -147,8 +148,7 @@ def scored(run: Any, passes: Passes) -> str | None:
             "before, or it was lost; score a longer text, or capture with a shorter context"
         )
     if value is None:
-        how = "have a text scored, `edgeprof capture --eval FILE --model FILE`"
-        return _needs(run, "nll of scored tokens", how)
+        return _needs(run, "nll of scored tokens", _SCORE)
     if np.isnan(value):
         return (
             "needs nll that add up to a number: the board said that of some tokens it is infinite, in both directions"
@@ -214,6 +214,66 @@ def cache(run: Any, passes: Passes) -> str | None:
     if (passes.decode & passes.position_known).any():
         return None
     return "needs positions of decode passes: the board sent passes without them"
+
+
+def metered(name: str) -> Lack:
+    """Miss what a meter says of the whole run: a field of :class:`edgeprof.energy.run_energy.RunEnergy`."""
+
+    def lack(run: Any, passes: Passes) -> str | None:
+        if values.energy(name)(run, passes) is not None:
+            return None
+        if passes.energy is not None:
+            return f"needs a meter's samples of all of the run, with a voltage: {passes.energy.reason.rstrip('.')}"
+        if not pd.isna(run.emulator):
+            return _needs(run, "a meter's samples", "an emulated board draws no current, so measure a real one")
+        how = (
+            "let the board or a meter board send them (docs/howto-meter.md), or import the file of a meter, `edgeprof "
+            f"import FILE --measures {_said(run.capture_id)}`"
+        )
+        return _needs(run, "a meter's samples, of which this data set has none of this run", how)
+
+    return lack
+
+
+def measured_passes(phase: str) -> Lack:
+    """Miss the energy of the ``prefill`` or ``decode`` passes."""
+    whole = metered("energy_uj")
+
+    def lack(run: Any, passes: Passes) -> str | None:
+        if values.phase_energy(phase)(run, passes) is not None:
+            return None
+        if not (part := getattr(passes, phase)).any():
+            return _needs(run, f"{phase} passes", _GENERATE)
+        if not passes.timed(part).any():
+            return f"needs ticks_start and ticks of {phase} passes: the board sent passes without them"
+        return whole(run, passes) or (
+            f"needs a meter's samples in each of the {phase} passes: of one more than 5 % are missing"
+        )
+
+    return lack
+
+
+def idle_power(run: Any, passes: Passes) -> str | None:
+    """Miss what the board draws between runs."""
+    if values.energy("idle_power_uw")(run, passes) is not None:
+        return None
+    if passes.energy is None:
+        return metered("energy_uj")(run, passes)
+    return f"needs the idle power of the same capture, by the meter: {passes.energy.net_reason.rstrip('.')}"
+
+
+def outcome(name: str, what: str) -> Lack:
+    """Miss what the energy of an evaluation is divided by."""
+    whole = metered("energy_uj")
+
+    def lack(run: Any, passes: Passes) -> str | None:
+        if values.energy(name)(run, passes) is not None:
+            return None
+        return whole(run, passes) or _needs(
+            run, what, "have a text scored, `edgeprof capture --eval FILE --model FILE`"
+        )
+
+    return lack
 
 
 def _said(text: Any) -> str:

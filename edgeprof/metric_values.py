@@ -19,6 +19,9 @@ __all__ = [
     "cache_bytes",
     "column",
     "decode",
+    "energy",
+    "energy_net",
+    "energy_per_token",
     "host_itl",
     "host_rate",
     "hz",
@@ -28,6 +31,7 @@ __all__ = [
     "milliseconds",
     "nll",
     "perplexity",
+    "phase_energy",
     "prefill",
     "rate",
     "slope",
@@ -208,3 +212,39 @@ def macs(run: Any, passes: Passes) -> float | None:
     """Return the multiply-accumulates of a decode pass, on average."""
     work, attended = passes.work, _attended(passes)
     return work.weight_macs + work.cache_macs_per_position * attended if work and attended is not None else None
+
+
+def energy(name: str) -> Value:
+    """Return what a meter said of the run as a whole: a field of :class:`edgeprof.energy.run_energy.RunEnergy`."""
+
+    def value(run: Any, passes: Passes) -> float | None:
+        said = getattr(passes.energy, name, np.nan)
+        return float(said) if np.isfinite(said) else None
+
+    return value
+
+
+def phase_energy(phase: str) -> Value:
+    """Return the energy of the ``prefill`` or ``decode`` passes, in microjoules; None where that of one is unknown."""
+
+    def value(run: Any, passes: Passes) -> float | None:
+        part = passes.energy_uj[passes.timed(getattr(passes, phase))]
+        whole = float(part.sum())
+        return whole if len(part) and passes.energy and np.isfinite(whole) else None
+
+    return value
+
+
+def energy_per_token(run: Any, passes: Passes) -> float | None:
+    """Return the mean energy of a decode pass, in microjoules."""
+    whole = phase_energy("decode")(run, passes)
+    return whole / int(passes.timed(passes.decode).sum()) if whole is not None else None
+
+
+def energy_net(run: Any, passes: Passes) -> float | None:
+    """Return the mean energy of a decode pass less what idling for as long would have taken, in microjoules."""
+    gross, idle_uw = energy_per_token(run, passes), energy("idle_power_uw")(run, passes)
+    per_second = hz(run, nominal=False)
+    if gross is None or idle_uw is None or per_second is None:
+        return None
+    return gross - idle_uw * float(passes.ticks[passes.timed(passes.decode)].mean()) / per_second

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgeprof.store import Dataset
 
 __all__ = [
-    "EXACT_CLOCKS", "METRICS", "TOKEN_COLUMNS", "Description", "Metric", "itl_ticks", "markdown", "measure",
+    "ENERGY", "EXACT_CLOCKS", "METRICS", "TOKEN_COLUMNS", "Description", "Metric", "itl_ticks", "markdown", "measure",
     "measure_runs", "missing", "with_passes",
 ]  # fmt: skip
 
@@ -100,6 +100,7 @@ _MLPERF = "MLPerf Inference: time to first token, time per output token"
 _QUANTILE = "Hyndman & Fan 1996, definition 7"
 _LLAMA_CPP, _FIRMWARE = "llama.cpp, tools/perplexity", "edgeprof/firmware/llm/forward.c"
 _NOMINAL = "docs/design.md, Clocks"
+_METER, _ENERGY = "a meter's samples, with the voltage", "docs/energy.md"
 
 
 def _share(stage: str) -> Metric:
@@ -175,9 +176,38 @@ METRICS: dict[str, Metric] = {
         Metric("decode_macs_per_token", "MAC/token", "lower", _SHAPE,
                "rows * columns of each matrix + 2 * layers * heads * head width * (position + 1), mean over decode "
                "passes", _FIRMWARE, values.macs, (inputs.model_work, inputs.cache)),
+        Metric("energy_uj", "uJ", "lower", _METER,
+               "integral of current * voltage from the begin of the first pass to the end of the last", _ENERGY,
+               values.energy("energy_uj"), (inputs.metered("energy_uj"),)),
+        Metric("energy_per_token_uj", "uJ/token", "lower", _METER, "mean energy of a decode pass", _ENERGY,
+               values.energy_per_token, (inputs.measured_passes("decode"),)),
+        Metric("energy_net_per_token_uj", "uJ/token", "lower", _METER,
+               "energy_per_token_uj - idle power of the capture * mean ticks of a decode pass / tick_hz", _ENERGY,
+               values.energy_net, (inputs.measured_passes("decode"), inputs.idle_power, inputs.time_clock)),
+        Metric("energy_prefill_uj", "uJ", "lower", _METER, "sum of the energies of prefill passes", _ENERGY,
+               values.phase_energy("prefill"), (inputs.measured_passes("prefill"),)),
+        Metric("energy_decode_uj", "uJ", "lower", _METER, "sum of the energies of decode passes", _ENERGY,
+               values.phase_energy("decode"), (inputs.measured_passes("decode"),)),
+        Metric("energy_per_correct_token_uj", "uJ/token", "lower", _METER,
+               "energy of the passes of an evaluation / scored tokens whose most probable next token was right",
+               _ENERGY, values.energy("correct_token_uj"),
+               (inputs.outcome("correct_token_uj", "scored tokens of which the top-1 was right"),)),
+        Metric("energy_per_gained_bit_uj", "uJ/bit", "lower", _METER,
+               "the same energy / (sum over scored tokens of nll by a unigram model of the text - nll, / ln 2)",
+               _ENERGY, values.energy("gained_bit_uj"),
+               (inputs.outcome("gained_bit_uj", "scored tokens that surprised less than a unigram model"),)),
+        Metric("power_mean_uw", "uW", "lower", _METER, "energy_uj / its time", _ENERGY,
+               values.energy("mean_power_uw"), (inputs.metered("mean_power_uw"),)),
+        Metric("power_peak_uw", "uW", "lower", _METER, "highest power of a sample in the same time", _ENERGY,
+               values.energy("peak_power_uw"), (inputs.metered("peak_power_uw"),)),
+        Metric("charge_uc", "uC", "lower", "a meter's samples", "integral of current over the time of energy_uj",
+               _ENERGY, values.energy("charge_uc"), (inputs.metered("charge_uc"),)),
     )
 }  # fmt: skip
 """All metrics, by name."""
+
+ENERGY = tuple(name for name, metric in METRICS.items() if metric.source == _ENERGY)
+"""Metrics of what a meter measured: never the same twice, whatever the board's clock counts."""
 
 
 def with_passes(
@@ -194,7 +224,8 @@ def with_passes(
     for run in runs.itertuples(index=False):
         name = str(run.run_id)
         passes = by_run.get(name, none)
-        yield run, replace(passes, stage_shares=shares.get(name, {}), work=(work or {}).get(name))
+        energy = getattr(run, "energy", None)
+        yield run, replace(passes, stage_shares=shares.get(name, {}), work=(work or {}).get(name), energy=energy)
 
 
 def measure_runs(
@@ -208,7 +239,8 @@ def measure_runs(
     runs
         Rows of table ``runs``.
     tokens
-        Rows of table ``tokens`` with at least :data:`TOKEN_COLUMNS`.
+        Rows of table ``tokens`` with at least :data:`TOKEN_COLUMNS`. What a meter measured is null unless these and
+        ``runs`` are from :func:`edgeprof.energy.columns.with_energy`.
     stages
         Rows of table ``stages``; without them shares of stages are null.
     work
@@ -237,16 +269,19 @@ def measure(dataset: Dataset, models: Iterable[str | Path] = ()) -> pd.DataFrame
     -------
     DataFrame
         A row a run: the columns of ``runs``, and those of :data:`METRICS` (docs/metrics.md) that are none of these.
-        Null where the inputs are missing; :func:`missing` says which.
+        Null where the inputs are missing; :func:`missing` says which. Where the data set has samples of a meter,
+        ``meter`` is which one measured the run.
 
     Raises
     ------
     UsageError
         There is no such model.
     """
-    measured = measure_runs(*_inputs(dataset, models))
+    runs, tokens, stages, work = _inputs(dataset, models)
+    measured = measure_runs(runs, tokens, stages, work)
     own = [c for c in measured.columns if c not in dataset.runs.columns]
-    return dataset.runs.merge(measured[["run_id", *own]], on="run_id", how="left", validate="one_to_one")
+    runs = runs.drop(columns="energy", errors="ignore")
+    return runs.merge(measured[["run_id", *own]], on="run_id", how="left", validate="one_to_one")
 
 
 def missing(dataset: Dataset, models: Iterable[str | Path] = ()) -> pd.DataFrame:
@@ -280,11 +315,10 @@ def _inputs(
     dataset: Dataset, models: Iterable[str | Path]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Mapping[str, DecodeWork]]:
     from edgeprof.decode_work import work_by_run
+    from edgeprof.energy.columns import with_energy
 
-    return (
-        dataset.runs, dataset.table("tokens", TOKEN_COLUMNS), dataset.table("stages", STAGE_COLUMNS),
-        work_by_run(dataset, models),
-    )  # fmt: skip
+    runs, tokens = with_energy(dataset, dataset.runs, dataset.table("tokens", TOKEN_COLUMNS))
+    return runs, tokens, dataset.table("stages", STAGE_COLUMNS), work_by_run(dataset, models)
 
 
 def markdown(metrics: Iterable[Description]) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from edgeprof.energy.columns import with_energy
 from edgeprof.intervals import gate_interval, session_deviation
 from edgeprof.metrics import EXACT_CLOCKS, METRICS, TOKEN_COLUMNS
 from edgeprof.pairs import IDENTITY, SIDES, matched_runs, pair_tags, unchanged
@@ -104,15 +105,17 @@ class Noise:
     medians: Mapping[tuple[str, str], Float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, *datasets: Dataset) -> Noise:
+    def of(cls, *datasets: Dataset, energy: bool = False) -> Noise:
         """Return what data sets say, taken together; one that is given twice counts once.
 
         Parameters
         ----------
         datasets
             From :func:`edgeprof.open`.
+        energy
+            Find it of energy, too, for which the samples of meters are read.
         """
-        runs, tokens = _gathered(datasets)
+        runs, tokens = _gathered(datasets, energy)
         if runs.empty:
             return cls()
         found = noise_floors(runs, tokens).dropna(subset=["floor_pct"])
@@ -131,7 +134,7 @@ class Noise:
         return self.medians.get((board, metric))
 
 
-def _gathered(datasets: tuple[Dataset, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _gathered(datasets: tuple[Dataset, ...], energy: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the runs of all data sets whose tags speak of pairs or sessions, and their tokens."""
     runs, tokens, seen = [], [], set[str]()
     for dataset in datasets:
@@ -140,8 +143,10 @@ def _gathered(datasets: tuple[Dataset, ...]) -> tuple[pd.DataFrame, pd.DataFrame
         ids = own["run_id"].astype(str).tolist()
         if ids:
             seen.update(ids)
+            of_them = dataset.table("tokens", TOKEN_COLUMNS, {"run_id": ids})
+            own, of_them = with_energy(dataset, own, of_them) if energy else (own, of_them)
             runs.append(own)
-            tokens.append(dataset.table("tokens", TOKEN_COLUMNS, {"run_id": ids}))
+            tokens.append(of_them)
     if not runs:
         return pd.DataFrame(), pd.DataFrame()
     return pd.concat(runs, ignore_index=True), pd.concat(tokens, ignore_index=True)

@@ -129,9 +129,11 @@ class Run(Shown):
     def metrics(self) -> pd.DataFrame:
         """Every metric by name: ``value``, ``unit``, and of a null one in words what is ``missing``."""
         from edgeprof.decode_work import work_by_run
+        from edgeprof.energy.columns import with_energy
         from edgeprof.metrics import METRICS, with_passes
 
-        ((run, passes),) = with_passes(self._row, self.tokens, self.stages, work_by_run(self.dataset))
+        row, tokens = with_energy(self.dataset, self._row, self.tokens)
+        ((run, passes),) = with_passes(row, tokens, self.stages, work_by_run(self.dataset))
         rows = [(m.name, m.value(run, passes), m.unit, m.lack(run, passes)) for m in METRICS.values()]
         table = pd.DataFrame(rows, columns=["metric", "value", "unit", "missing"])
         return table.astype({"value": "float64"}).set_index("metric")

@@ -17,6 +17,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from edgeprof.decode_work import DecodeWork
+    from edgeprof.energy.run_energy import RunEnergy
 
 __all__ = ["ITL_QUANTILES", "TOKEN_COLUMNS", "Passes", "passes_by_run", "passes_of"]
 
@@ -32,7 +33,7 @@ _LAST = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Passes:
-    """The passes of one run, in order; beside them what is known of its stages and its model.
+    """The passes of one run, in order; beside them what is known of its stages, its model and its energy.
 
     Attributes
     ----------
@@ -42,12 +43,16 @@ class Passes:
         Where it is known.
     nll : ndarray of float, shape (passes,)
         In nat, NaN where it is not known.
+    energy_uj : ndarray of float, shape (passes,)
+        In microjoules, NaN where it is not known: nothing measured it.
     prefill, decode, scored, printed : ndarray of bool, shape (passes,)
         Which passes are of the prompt, which generate, which count for the perplexity, which the host saw printed.
     stage_shares : mapping
         Stage to its share of the decode passes.
     work : DecodeWork or None
         What a decode pass of the run's model takes.
+    energy : RunEnergy or None
+        What a meter said of the run as a whole.
     """
 
     position: _Numbers
@@ -59,12 +64,18 @@ class Passes:
     ticks: _Numbers
     ticks_known: _Bools
     nll: npt.NDArray[np.float64]
+    energy_uj: npt.NDArray[np.float64]
     prefill: _Bools
     decode: _Bools
     scored: _Bools
     printed: _Bools
     stage_shares: Mapping[str, float] = field(default_factory=dict)
     work: DecodeWork | None = None
+    energy: RunEnergy | None = None
+
+    def timed(self, phase: _Bools) -> _Bools:
+        """Tell which of these passes have a begin and an end."""
+        return phase & self.ticks_start_known & self.ticks_known
 
     def follows(self, at: npt.NDArray[np.intp]) -> _Bools:
         """Tell, for each of some passes but the first, whether it comes right after the one before, nothing lost."""
@@ -113,7 +124,7 @@ def passes_of(tokens: pd.DataFrame) -> Passes:
     Parameters
     ----------
     tokens
-        Rows of table ``tokens`` with at least :data:`TOKEN_COLUMNS`.
+        Rows of table ``tokens`` with at least :data:`TOKEN_COLUMNS`; ``energy_uj`` is taken if there.
     """
     return Passes(**_arrays(tokens))
 
@@ -143,8 +154,10 @@ def _arrays(tokens: pd.DataFrame) -> dict[str, Any]:
         found[name], found[f"{name}_known"] = _whole(tokens[name], unknown)
     with np.errstate(invalid="ignore"):  # a device may send a NaN that signals
         nll = tokens["nll"].to_numpy(np.float64, na_value=np.nan)
+    energy_uj = tokens["energy_uj"].to_numpy() if "energy_uj" in tokens.columns else np.full(len(tokens), np.nan)
     return found | {
         "nll": nll,
+        "energy_uj": energy_uj,
         "prefill": _is(tokens["phase"], "prefill"),
         "decode": _is(tokens["phase"], "decode"),
         "scored": tokens["scored"].fillna(False).to_numpy(np.bool_),

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from edgeprof import units
+from edgeprof.comparison_text import energy_notes
 from edgeprof.display import Shown, Table
 from edgeprof.errors import NotComparableError, UsageError, unknown_name
 from edgeprof.fronts import pareto
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Recommendation", "recommend"]
 
-KIB = 1024.0
+KIB, UJ = 1024.0, 1000.0  # bytes; microjoules of a millijoule
 _WORST = {
     "decode_ticks_per_token": "max", "itl_p95_ms": "max", "ram_needed_bytes": "max", "flash_needed_bytes": "max",
+    "energy_per_token_uj": "max",
 }  # fmt: skip
 _LIMITS: dict[str, tuple[str, float, Callable[[Any], str], str]] = {
     # Parameter: (column, its factor, how a value is written, where it would come from).
@@ -34,10 +36,16 @@ _LIMITS: dict[str, tuple[str, float, Callable[[Any], str], str]] = {
     "max_ram_kib": ("ram_needed_bytes", KIB, units.iec, "firmware that says what it needs"),
     "max_flash_kib": ("flash_needed_bytes", KIB, units.iec, "firmware that says what it needs"),
     "max_perplexity": ("perplexity", 1.0, lambda v: units.significant(v, 4), "an evaluation text (capture --eval)"),
+    "max_energy_mj": (
+        "energy_per_token_uj",
+        UJ,
+        lambda v: f"{units.significant(v / UJ)} mJ/token",
+        "samples of a meter, with the voltage (docs/howto-meter.md)",
+    ),
 }
 _NAMES = {
     "max_ticks": "decode", "max_itl_ms": "ITL p95", "max_ram_kib": "RAM", "max_flash_kib": "flash",
-    "max_perplexity": "perplexity",
+    "max_perplexity": "perplexity", "max_energy_mj": "energy",
 }  # fmt: skip
 
 
@@ -51,6 +59,7 @@ class Recommendation(Shown):
         A row a board and file: ``rank`` (null where a limit is missed), ``board``, ``model``, ``quant``,
         ``bits_per_weight``, ``decode_ticks_per_token``, ``itl_p95_ms`` (``itl_is_nominal`` where a tick is no time),
         ``ram_needed_bytes``, ``flash_needed_bytes``, ``perplexity`` (``perplexity_board``: where it was measured),
+        ``energy_per_token_uj`` (``meter``: by what),
         ``meets`` and ``misses`` (in words), ``on_front`` and ``dominated_by`` among those that meet the limits.
     limits
         What was asked for.
@@ -90,9 +99,17 @@ class Recommendation(Shown):
                 "RAM needed": t["ram_needed_bytes"].map(units.iec),
                 "flash needed": t["flash_needed_bytes"].map(units.iec),
                 "perplexity": t["perplexity"].map(lambda v: units.significant(v, 4)),
-                "misses": says,
             }
+            | self._energy()
+            | {"misses": says}
         )
+
+    def _energy(self) -> dict[str, pd.Series]:
+        """Return the columns of energy, where it was measured or asked for."""
+        energy = self.table["energy_per_token_uj"] / UJ
+        if energy.isna().all() and "max_energy_mj" not in self.limits:
+            return {}
+        return {"energy [mJ/token]": energy.map(units.significant), "meter": self.table["meter"].fillna(units.UNKNOWN)}
 
     def _shown(self) -> Iterator[Table | str]:
         yield Table(self.formatted())
@@ -102,6 +119,7 @@ class Recommendation(Shown):
 def recommend(
     dataset: Dataset, *, board: str | None = None, max_ticks: float | None = None, max_itl_ms: float | None = None,
     max_ram_kib: float | None = None, max_flash_kib: float | None = None, max_perplexity: float | None = None,
+    max_energy_mj: float | None = None,
 ) -> Recommendation:  # fmt: skip
     """Rank the model files of a data set that meet limits, and say of the others what they miss and by how much.
 
@@ -119,6 +137,8 @@ def recommend(
         What the firmware says it needs. What the board does not have is missed in any case.
     max_perplexity
         On the evaluation text of the data set, measured on any board: every board computes the same.
+    max_energy_mj
+        Energy of a generated token, in millijoules, as a meter measured it (docs/energy.md).
 
     Returns
     -------
@@ -133,7 +153,8 @@ def recommend(
         There is no such board, a limit is not a positive number, or ``max_ticks`` is given for several clocks.
     """
     given = {"max_ticks": max_ticks, "max_itl_ms": max_itl_ms, "max_ram_kib": max_ram_kib,
-             "max_flash_kib": max_flash_kib, "max_perplexity": max_perplexity}  # fmt: skip
+             "max_flash_kib": max_flash_kib, "max_perplexity": max_perplexity,
+             "max_energy_mj": max_energy_mj}  # fmt: skip
     limits = {name: float(value) for name, value in given.items() if value is not None}
     for name, value in limits.items():
         if not 0 < value < np.inf:
@@ -171,11 +192,14 @@ def candidates(runs: pd.DataFrame) -> pd.DataFrame:
     done["itl_p95_ms"] = 1000 * done["itl_p95_ticks"] / hz.where(hz > 0)
     done["itl_is_nominal"] = exact
     key = ["board", "model", "quant"]
+    if "meter" not in done.columns:  # nothing measured any energy
+        done["meter"] = pd.Series(dtype="str")
     groups = done.assign(**{name: done[name].fillna("unknown") for name in key}).groupby(key, sort=True)
     first = groups[["clock", "bits_per_weight", "ram_bytes", "flash_bytes", "itl_is_nominal"]].first()
     worst = groups.agg(dict(_WORST))
+    meters = groups["meter"].agg(lambda s: ", ".join(sorted(set(s.dropna())))).replace("", None)
     fits = groups["status"].agg(lambda s: bool((s == "ok").any())).rename("fits")
-    out = first.join(worst).join(fits).reset_index()
+    out = first.join(worst).join(meters).join(fits).reset_index()
     measured = done[done["perplexity"].notna()].drop_duplicates(["model", "quant"])
     measured = measured[["model", "quant", "perplexity", "board"]].rename(columns={"board": "perplexity_board"})
     return out.merge(measured, on=["model", "quant"], how="left", validate="many_to_one")
@@ -195,6 +219,8 @@ def ranked(files: pd.DataFrame, limits: dict[str, float]) -> pd.DataFrame:
         good = part[part["meets"]]
         metrics = [m for m in ("perplexity", "decode_ticks_per_token", "ram_needed_bytes", "flash_needed_bytes")
                    if good[m].notna().any()]  # fmt: skip
+        if len(good) and good["energy_per_token_uj"].notna().all():
+            metrics.append("energy_per_token_uj")
         marked = part.assign(on_front=pd.array([None] * len(part), "boolean"), dominated_by=None)
         if len(good) and metrics and good[metrics].notna().all(axis=1).any():
             named = good.assign(label=good["quant"] + " of " + good["model"])
@@ -233,6 +259,7 @@ def _notes(files: pd.DataFrame, limits: dict[str, float]) -> list[str]:
         notes.append(f"Asked for: {asked}. The worst run of a file counts.")
     if files["itl_is_nominal"].any():
         notes.append("Nominal: one instruction or cycle counted by an emulator is one cycle at the board's clock.")
+    notes += energy_notes(files)
     elsewhere = files[files["perplexity"].notna() & (files["board"] != files["perplexity_board"])]
     if len(elsewhere):
         where = ", ".join(sorted(set(elsewhere["perplexity_board"])))

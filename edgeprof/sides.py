@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,13 +19,13 @@ from edgeprof.run_values import DECODE_MEDIAN, run_values
 
 __all__ = ["Cut", "Side", "Sides", "cut_to_common", "only_one"]
 
-_PREFILL = ("prefill_ticks_per_token", "prefill_tok_s", "prefill_nominal_tok_s")
+_PREFILL = ("prefill_ticks_per_token", "prefill_tok_s", "prefill_nominal_tok_s", "energy_prefill_uj")
 _NAMES = ("the base", "the candidate")
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A group of runs, rows of tables ``runs`` and ``tokens``.
+    """A group of runs, rows of tables ``runs`` and ``tokens``; energy is judged if ``with_energy`` gave it to them.
 
     Where the runs have columns ``pair`` and ``session``, those say what was measured side by side.
     """
@@ -69,7 +69,8 @@ class Cut:
             return f"finished runs of a prompt that both have; {self.name} has {found or 'no run'}"
         by_run, empty = passes_by_run(self.tokens), passes_of(self.tokens.iloc[:0])
         for run in self.runs.itertuples(index=False):
-            reason = METRICS[metric].lack(run, by_run.get(str(run.run_id), empty))
+            passes = replace(by_run.get(str(run.run_id), empty), energy=getattr(run, "energy", None))
+            reason = METRICS[metric].lack(run, passes)
             if reason is not None:
                 return f"{reason.removeprefix('needs ')} ({self.name})"
         return f"{METRICS[metric].needs}; {self.name} has not all of it"

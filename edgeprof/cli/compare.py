@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         metrics=args.metric or JUDGED,
         smallest=None if args.smallest is None else args.smallest / 100,
         looks=args.looks,
-        noise=Noise.of(dataset, *map(edgeprof.open, args.noise)) if args.noise else None,
+        noise=Noise.of(dataset, *map(edgeprof.open, args.noise), energy=True) if args.noise else None,
         allow=args.allow_unlike,
     )
     code = NotComparableError.exit_code if comparison.refused else 0

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     rules = _rules(args)
     base, candidate = _sides(args)
     others = [open_dataset(path) for path in args.noise]
-    noise = Noise.of(*others, base, *([candidate] if candidate else [])) if others else None
+    noise = Noise.of(*others, base, *([candidate] if candidate else []), energy=True) if others else None
     result = gate(base, candidate, rules, noise=noise)
     if args.out is not None:  # files first: whoever reads the output may go away
         write_all(result, args.out)

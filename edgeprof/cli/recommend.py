@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-ram-kib", type=float, metavar="KIB", help="RAM that it needs")
     parser.add_argument("--max-flash-kib", type=float, metavar="KIB", help="flash that it needs")
     parser.add_argument("--max-perplexity", type=float, metavar="P", help="on the data set's evaluation text")
+    parser.add_argument("--max-energy-mj", type=float, metavar="MJ", help="energy of a generated token, by a meter")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     found = edgeprof.recommend(
         edgeprof.open(args.data), board=args.board, max_ticks=args.max_ticks, max_itl_ms=args.max_itl_ms,
         max_ram_kib=args.max_ram_kib, max_flash_kib=args.max_flash_kib, max_perplexity=args.max_perplexity,
+        max_energy_mj=args.max_energy_mj,
     )  # fmt: skip
     print(found.table.to_json(orient="records", indent=1) if args.json else found)
     return 0 if found.table["meets"].any() else 1

@@ -15,6 +15,7 @@ import pytest
 
 import edgeprof
 from edgeprof.decode_work import DecodeWork
+from edgeprof.energy.run_energy import RunEnergy
 from edgeprof.fidelity import PAIR_METRICS, PairMetric
 from edgeprof.metrics import METRICS, TOKEN_COLUMNS, Metric, markdown, measure, measure_runs
 from edgeprof.passes import Passes, passes_of
@@ -25,22 +26,29 @@ from edgeprof.token_pairs import paired, token_rows
 ROOT = Path(__file__).parents[2]
 UNITS = {
     "_ms": "ms", "_tok_s": "token/s", "_prints_s": "print/s", "_ticks": "tick", "_ticks_per_token": "tick/token",
+    "_uj": "uJ", "_token_uj": "uJ/token", "_bit_uj": "uJ/bit", "_uw": "uW", "_uc": "uC",
     "_bytes": "byte", "_bytes_per_token": "byte/token", "_macs_per_token": "MAC/token", "_share": "",
 }  # fmt: skip
 OTHERS = {"nll_mean": "nat/token", "perplexity": "", "bits_per_weight": "bit"}
 
-NOT_OF_EMULATED_BOARDS = ("a clock that is time", "prints that the host saw")
+METERED = ("a meter's samples, with the voltage", "a meter's samples")
+NOT_OF_EMULATED_BOARDS = ("a clock that is time", "prints that the host saw", *METERED)
 NOT_OF_THE_REFERENCE_FIRMWARE = ("decode_other_share",)
 
 every = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 
 
 def arguments(runs, tokens):
-    """Return a run and its passes; of its stages and its model all is known that can be."""
+    """Return a run and its passes; of its stages, its model and its energy all is known that can be."""
     frame = handmade.frame("tokens", tokens)[TOKEN_COLUMNS]
     shares = dict.fromkeys((*STAGES, UNATTRIBUTED), 1 / 7) if frame["phase"].eq("decode").any() else {}
     run = next(handmade.frame("runs", runs).itertuples(index=False))
-    return run, replace(passes_of(frame), stage_shares=shares, work=DecodeWork(1000, 400, 8, 2))
+    passes = passes_of(frame.assign(energy_uj=np.arange(1.0, len(frame) + 1)))
+    return run, replace(passes, stage_shares=shares, work=DecodeWork(1000, 400, 8, 2), energy=MEASURED)
+
+
+MEASURED = RunEnergy("ppk2", *(float(k) for k in range(10, 17)))
+NOTHING = {"stage_shares": {}, "work": None, "energy": None}
 
 
 RUNS = {
@@ -100,7 +108,7 @@ def test_some_run_has_it(metric: Metric, known_runs):
     assert any(metric.value(run, passes) is not None for run, passes in known_runs.values())
 
 
-# What is taken away: from the run's row, from each token, and whether stages and the model's shape go with it.
+# What is taken away: from the run's row, from each token, and whether what is no column goes with it.
 TAKEN = {
     "passes": ({}, None, False, r"prefill|decode passes|tokens in succession|prints|scored|prompt"),
     "ticks": ({}, {"ticks": None}, False, r"ticks|prints|prefill"),
@@ -116,7 +124,7 @@ TAKEN = {
     "model_bytes": ({"model_bytes": None}, {}, False, r"`runs\.model_bytes`"),
     "ram_needed_bytes": ({"ram_needed_bytes": None}, {}, False, r"`runs\.ram_needed_bytes`"),
     "flash_needed_bytes": ({"flash_needed_bytes": None}, {}, False, r"`runs\.flash_needed_bytes`"),
-    "stages and shape": ({}, {}, True, r"table `stages`|model's shape"),
+    "what is no column": ({}, {}, True, r"table `stages`|model's shape|a meter's samples"),
 }
 
 
@@ -128,7 +136,7 @@ def taken():
         for kind, (runs, tokens) in RUNS.items():
             left = [] if token is None else [t | token for t in tokens]
             run, passes = arguments([runs[0] | row], left)
-            without = (run, replace(passes, stage_shares={}, work=None) if rest else passes)
+            without = (run, replace(passes, **NOTHING) if rest else passes)
             table[what, kind] = arguments(runs, tokens), without
     return table
 
@@ -156,7 +164,7 @@ def test_without_its_inputs_it_is_unknown_and_says_why(metric: Metric):
         for t in handmade.generated()
     ]
     for passes in (arguments(ONLY_KEYS, [])[1], arguments(ONLY_KEYS, nulls)[1]):
-        bare = replace(passes, stage_shares={}, work=None)
+        bare = replace(passes, **NOTHING)
         assert metric.value(run, bare) is None
         reason = metric.lack(run, bare)
         assert reason is not None
@@ -164,7 +172,8 @@ def test_without_its_inputs_it_is_unknown_and_says_why(metric: Metric):
         about = {
             "prefill_ticks": "prefill", "prefill": "clock", "ttft": "prompt|prefill|clock", "itl": "in succession",
             "position_slope": "8 positions", "decode_tok": "clock", "decode_nominal": "clock", "host": "prints",
-            "nll": "scored", "perplexity": "scored", "decode": "decode passes|stages|shape",
+            "nll": "scored", "perplexity": "scored", "energy": "passes|meter", "power": "meter", "charge": "meter",
+            "decode": "decode passes|stages|shape",
         }  # fmt: skip
         word = next((w for start, w in about.items() if metric.name.startswith(start)), metric.name)
         assert re.search(word, reason), reason

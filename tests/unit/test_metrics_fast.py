@@ -111,7 +111,10 @@ def test_of_the_reference_data_fast_is_plain(reference):
     assert set(plain_metrics.PLAIN) == {m.name for m in METRICS.values() if m.needs not in ("", *OF_OTHER_TABLES)}
 
 
-OF_OTHER_TABLES = ("stages of decode passes", "the model's shape (its GGUF header)")
+OF_OTHER_TABLES = (
+    "stages of decode passes", "the model's shape (its GGUF header)", "a meter's samples",
+    "a meter's samples, with the voltage",
+)  # fmt: skip
 
 
 def test_fractions_of_a_tick_stay():
