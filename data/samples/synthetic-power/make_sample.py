@@ -136,8 +136,9 @@ def frames(
         found.append((begin + end, {"type_": wire.Type.TOKENS, "body": body, "n": len(of), "t0": begin + t0, "dt": 1}))
     timed = [stages[stages["position"] == position] for position in stages["position"].unique()]
     end = begin + int(run["ticks_total"])
-    for of in timed:
-        found.append((end, {"type_": wire.Type.STAGES, "body": stage_records(of), "n": len(of), "t0": end, "dt": 1}))
+    found += [
+        (end, {"type_": wire.Type.STAGES, "body": stage_records(of), "n": len(of), "t0": end, "dt": 1}) for of in timed
+    ]
     counts = (int(run["n_prompt"]), int(run["n_generated"]), len(found), int(run["passes"]), 0, len(timed), 0)
     body = wire.RUN_END.pack(wire.STATUS.index("ok"), *counts, begin)
     return [*found, (end, {"type_": wire.Type.RUN_END, "body": body, "n": 1, "t0": end})]
