@@ -6,7 +6,7 @@ The passes are those of the reference data: what the emulated board ``wasm`` rea
 
 - **Time**: an emulated board counts WebAssembly instructions, which are no time. Here one of them takes a nanosecond.
 - **Power**: the numbers of this file, and nothing else. A quantization's level is invented as well.
-- **The meter**: it samples 10,000 times a second, is noisy, loses 0.5 % of its samples, and its clock is 20 ppm
+- **The meter**: it samples 8,000 times a second, is noisy, loses 0.5 % of its samples, and its clock is 20 ppm
   slow. Its input D0 sees a pin that the board toggles at run begin, at the end of each pass, and at run end.
 - **The host**: it has each frame 0.1 to 0.3 ms after it was sent.
 
@@ -37,9 +37,8 @@ from edgeprof.meters.importing import import_meters
 from edgeprof.records import PHASES, STAGE, STAGES, TOKEN
 from edgeprof.schema import device_columns
 
-BOARD = "wasm"
-FILES = {("fable-1.2m", "Q8_0"): 1.0, ("fable-1.2m", "Q4_K_M"): 1.1, ("fable-1.2m", "Q4_0"): 1.05,
-         ("fable-1.2m-ternary", "TQ2_0"): 0.9}  # fmt: skip
+BOARD, MODEL = "wasm", "fable-1.2m"
+QUANTS = {"Q8_0": 1.0, "Q4_K_M": 0.9, "Q4_0": 0.78, "TQ2_0": 0.7}
 """By what the levels of the phases are multiplied: invented."""
 PROMPTS = ("lost-kite", "market-day")
 PASSES_A_FRAME = 8
@@ -51,7 +50,7 @@ BURST_UA, BURST_NS = 9_000.0, 1.5e6
 """At the begin of each pass."""
 RIPPLE = Ramp(0.0, 400.0, 7.3e6)
 IDLE_NS = 300e6
-METER_HZ, DRIFT_PPM, NOISE_UA, MISSING, STEP_UA = 10_000, 20.0, 40.0, 0.005, 50.0
+METER_HZ, DRIFT_PPM, NOISE_UA, MISSING, STEP_UA = 8_000, 20.0, 40.0, 0.005, 50.0
 BEGAN = "2026-01-01T00:00:00+00:00"
 SAYS = "power and time are synthetic: no board used this power, and 1e9 ticks a second is nominal"
 
@@ -65,14 +64,14 @@ Float = npt.NDArray[np.float64]
 def make(out: Path) -> None:
     """Write the data set and the truth."""
     ds, truths = edgeprof.open(edgeprof.reference()), []
-    for seed, (model, quant) in enumerate(FILES):
-        runs = chosen(ds, model, quant)
+    for seed, (quant, factor) in enumerate(QUANTS.items()):
+        runs = chosen(ds, quant)
         passes = [passes_of(ds, run) for run in runs]
         stages = [ds.table("stages", where={"run_id": run["run_id"]}) for run in runs]
         *begins, end_ns = np.cumsum([IDLE_NS, *(run["ticks_total"] + IDLE_NS for run in runs)])
         board = f"synthetic-time-{quant}"
         write_board(out, board, runs, passes, stages, begins, seed)
-        waves = power(passes, begins, FILES[model, quant])
+        waves = power(passes, begins, factor)
         for number, (of, begin) in enumerate(zip(passes, begins, strict=True), start=1):
             truths.append(truth(f"{board}/0-{number:04d}", of, begin, waves))
         with tempfile.TemporaryDirectory() as folder:
@@ -83,9 +82,9 @@ def make(out: Path) -> None:
     pd.concat(truths).to_csv(out / "truth.csv", index=False, float_format="%.4f")
 
 
-def chosen(ds: edgeprof.Dataset, model: str, quant: str) -> list[dict[str, Any]]:
+def chosen(ds: edgeprof.Dataset, quant: str) -> list[dict[str, Any]]:
     """Return the runs of a file: some generations, then the evaluation, of which the first window is taken."""
-    runs = ds.table("runs", where={"board": BOARD, "model": model, "quant": quant, "status": "ok"})
+    runs = ds.table("runs", where={"board": BOARD, "model": MODEL, "quant": quant, "status": "ok"})
     runs = runs[runs["prompt_id"].isin([*PROMPTS, "eval"])].sort_values(["kind", "prompt_id"])
     return [{k: v for k, v in row.items() if pd.notna(v)} for row in runs.to_dict("records")]
 
@@ -127,7 +126,8 @@ def frames(
     run: dict[str, Any], passes: pd.DataFrame, stages: pd.DataFrame, begin: int
 ) -> list[tuple[int, dict[str, Any]]]:
     """Return when each frame of a run was sent, and what is in it."""
-    said = {k: str(run[k]) for k in device_columns("runs") if k in run and k not in TOTALS} | {"tick_hz": f"{TICK_HZ}"}
+    known = run | {"tick_hz": TICK_HZ, "board_clock_hz": TICK_HZ}
+    said = {k: str(known[k]) for k in device_columns("runs") if k in known and k not in TOTALS}
     found = [(begin, {"type_": wire.Type.RUN_BEGIN, "body": wire.encode_pairs(said), "n": len(said), "t0": begin})]
     for first in range(0, len(passes), PASSES_A_FRAME):
         of = passes.iloc[first : first + PASSES_A_FRAME]
@@ -214,7 +214,7 @@ def meter_file(waves: list[Waveform], end_ns: float, pin: Float, seed: int) -> s
     rounded = np.round(samples.current_ua / STEP_UA) * STEP_UA
     high = np.searchsorted(pin, true, side="right") % 2
     rows = (
-        f"{k * period_ns / 1e6:.1f},{ua:.0f},{level}-------"
+        f"{k * period_ns / 1e6:.3f},{ua:.0f},{level}-------"
         for k, (ua, level) in enumerate(zip(rounded, high, strict=True))
         if ua == ua  # else it is missing
     )
