@@ -115,8 +115,8 @@ def plot_battery(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(at, days, color=colour, linewidth=1.4, linestyle=dashes[str(name)], label=mpl_text(str(name)))
     ax.set_xscale("log")
     ax.set_yscale("log")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(lambda v, _: f"{v:,g}")
+    style.few_ticks(ax.yaxis)
+    ax.xaxis.set_major_formatter(lambda v, _: f"{v:,.10g}")
     ax.set_xlabel("generated tokens [token/day]\nshaded: 95 % interval of the energy")
     ax.set_ylabel("battery life [day]")
     ax.legend(frameon=False, fontsize=9)
