@@ -53,23 +53,27 @@ def measured_runs(ds: Dataset, board: str = "", *, meter: str = "", voltage_mv: 
     NotComparableError
         No finished run has energy; the reason of the first says why.
     UsageError
-        No measured run is of this board, or the meter or its voltage is another.
+        No finished run is of this board, or the meter or its voltage is another.
     """
     runs = ds.runs[ds.runs["status"] == "ok"].set_index("run_id")
-    found = energy_of(ds, meter=meter, voltage_mv=voltage_mv)
-    found = found[found["energy_uj"].notna() & found.index.isin(runs.index)]
+    if board and board not in set(runs["board"]):
+        raise unknown_name("board with a finished run", board, set(runs["board"].dropna()))
+    runs = runs.assign(group=labels(runs))
+    runs = runs[runs["board"] == board] if board else runs
+    timed = runs.index[runs["tick_hz"].notna()]
+    found = energy_of(ds, timed, meter=meter, voltage_mv=voltage_mv)
+    found = found[found["energy_uj"].notna()]
     if found.empty:
-        why = energy_reasons(ds, meter=meter, voltage_mv=voltage_mv)
+        why = energy_reasons(ds, [*timed, *runs.index][:1], meter=meter, voltage_mv=voltage_mv)
         raise NotComparableError(
             f"No finished run in {ds.path} has energy. {why.iloc[0] if len(why) else 'There is no run.'} "
             "docs/howto-meter.md says how to measure one."
         )
-    runs = runs.assign(group=labels(runs)).loc[found.index]
+    runs = runs.loc[found.index]
     boards = runs["board"].value_counts()
-    if board and board not in boards:
-        raise unknown_name("board whose energy was measured", board, boards.index)
     columns = ["board", "group", "model", "quant", "bits_per_weight", "kind", "prompt_id", "n_generated"]
-    found = found.join(runs[columns])[runs["board"] == (board or str(boards.index[0]))]
+    found = found.join(runs[columns])
+    found = found[found["board"] == boards.index[0]]
     tokens = found["n_generated"].astype("Float64").to_numpy(float, na_value=np.nan)
     tokens = np.where(tokens > 0, tokens, np.nan)
     found = found.assign(**{f"net_token{end}": found[f"net{end}"] / tokens for end in _ENDS})

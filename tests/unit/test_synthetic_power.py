@@ -55,6 +55,7 @@ def test_they_are_whole_and_say_what_they_are(sample):
     assert 0.003 < missing < 0.007
 
 
+@pytest.mark.slow
 def test_energy_keeps_to_the_truth(sample):
     """The exact energy is inside of what is stated in 93 % of the passes at least, and of every run."""
     truth = pd.read_csv(FOLDER / "truth.csv")
