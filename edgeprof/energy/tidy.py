@@ -70,14 +70,15 @@ def measured_runs(ds: Dataset, board: str = "", *, meter: str = "", voltage_mv: 
             "docs/howto-meter.md says how to measure one."
         )
     runs = runs.loc[found.index]
-    boards = runs["board"].value_counts()
+    runs = runs[runs["board"] == runs["board"].value_counts().index[0]]
     columns = ["board", "group", "model", "quant", "bits_per_weight", "kind", "prompt_id", "n_generated"]
-    found = found.join(runs[columns])
-    found = found[found["board"] == boards.index[0]]
+    found = found[found.index.isin(runs.index)].join(runs[columns])
     tokens = found["n_generated"].astype("Float64").to_numpy(float, na_value=np.nan)
     tokens = np.where(tokens > 0, tokens, np.nan)
-    found = found.assign(**{f"net_token{end}": found[f"net{end}"] / tokens for end in _ENDS})
-    return found.sort_values(["bits_per_weight", "group", "kind", "prompt_id"], ascending=[False, True, True, True])
+    net = {f"net_token{end}": found[f"net{end}"] / tokens for end in _ENDS}
+    return found.assign(**net).sort_values(
+        ["bits_per_weight", "group", "kind", "prompt_id"], ascending=[False, True, True, True]
+    )
 
 
 def belief_table(runs: pd.DataFrame) -> pd.DataFrame:
