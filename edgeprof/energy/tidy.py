@@ -133,7 +133,7 @@ def parts(runs: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
             values = group[[f"{column}{end}" for end in _ENDS]].mean()
             energy = dict(zip(ENERGY, values, strict=True))
             rows.append({"group": name, "part": part, **energy, "meter": group["meter"].iloc[0]})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["group", "part", *ENERGY, "meter"])
 
 
 def parts_table(data: pd.DataFrame) -> pd.DataFrame:

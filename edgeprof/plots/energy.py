@@ -87,9 +87,11 @@ def plot_energy(data: pd.DataFrame, *, of: str, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 1.12 * max(ax.get_xlim()[1], 1e-9))
     ax.grid(False, axis="y")
     ax.set_xlabel(f"energy of {mpl_text(of)} [mJ]\nline: 95 % interval")
-    ax.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=8.5, borderpad=0.2, borderaxespad=0,
-    )  # fmt: skip
+    if parts:
+        ax.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize=8.5, borderpad=0.2,
+            borderaxespad=0,
+        )  # fmt: skip
     style.title(ax, f"Energy of {mpl_text(of)}", pad=22, of=data)
     return ax
 
@@ -119,7 +121,8 @@ def plot_battery(data: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:,.10g}")
     ax.set_xlabel("generated tokens [token/day]\nshaded: 95 % interval of the energy")
     ax.set_ylabel("battery life [day]")
-    ax.legend(frameon=False, fontsize=9)
+    if palette:
+        ax.legend(frameon=False, fontsize=9)
     style.title(ax, "How long a battery lasts", of=data)
     return ax
 

@@ -145,3 +145,12 @@ def test_every_title_says_that_power_is_synthetic():
     assert all("synthetic power, of no board" in title for title in titles(data, meter="synthetic"))
     assert all("synthetic power, of no board" in title for title in titles(data, meter=["ppk2", "synthetic ramp"]))
     assert not any("synthetic" in title for title in titles(data, meter="ppk2"))
+
+
+def test_of_no_generation_there_are_empty_plots_and_tables():
+    columns = [f"{name}{end}" for name in ("energy", "net_token") for end in ("_uj", "_low_uj", "_high_uj")]
+    none = pd.DataFrame(columns=["group", "meter", *columns])
+    energy = tidy.parts(none, {"gross": "energy"})
+    assert plots.plot_energy(energy, of="a generation").get_title(loc="left") == "Energy of a generation"
+    assert plots.plot_battery(tidy.batteries(energy, [10, 100], **BATTERY)).get_ylabel() == "battery life [day]"
+    assert tidy.parts_table(energy).empty and tidy.battery_table(tidy.batteries(energy, [10], **BATTERY)).empty
