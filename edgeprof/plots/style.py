@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeprof.display import mpl_text
+from edgeprof.energy.run_energy import is_synthetic
 from edgeprof.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def title(ax: Axes, text: str, pad: float | None = None, *, of: pd.DataFrame | N
 
     ``of`` is the data: where their column ``meter`` says that power is synthetic, so does the title.
     """
-    if of is not None and "meter" in of and of["meter"].astype(str).str.startswith("synthetic").any():
+    if of is not None and "meter" in of and of["meter"].map(is_synthetic).any():
         text += ": synthetic power, of no board"
     ax.set_title(text, loc="left", fontsize=11, pad=pad)
 
