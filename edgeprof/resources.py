@@ -20,9 +20,11 @@ def path(name: str) -> Path:
     Raises
     ------
     StorageError
-        It is not there: an incomplete install.
+        It is not there: an incomplete install, or a sample that only a clone has.
     """
     for root in (_PACKAGE / "_data", _PACKAGE.parent):
         if (root / name).exists():
             return root / name
+    if name.startswith("data/samples"):
+        raise StorageError(f"{name} is in a clone of the repository only: say which data set to look at instead.")
     raise StorageError(f"{name} did not come with this install of edgeprof. `pip install --force-reinstall edgeprof`.")

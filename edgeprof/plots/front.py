@@ -87,7 +87,7 @@ def plot_front(
         f"{xlabel}\nbetter: {toward}" + (f"\nnot shown, for a metric is missing: {_some(missing)}" if missing else "")
     )
     ax.set_ylabel(ylabel)
-    style.title(ax, "What nothing else beats in both")
+    style.title(ax, "What nothing else beats in both", of=data)
     points = [(n, a, u) for n, a, u, f in zip(names, across, up, shown & (front | (not many)), strict=True) if f]
     labels.label_points(ax, points, palette)
     return ax

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeprof.display import mpl_text
+from edgeprof.energy.run_energy import is_synthetic
 from edgeprof.errors import unknown_name
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.typing import ColorType
@@ -163,8 +165,13 @@ def few_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(lambda *_: "")
 
 
-def title(ax: Axes, text: str, pad: float | None = None) -> None:
-    """Write what a plot shows above it, at the left; ``pad`` points away."""
+def title(ax: Axes, text: str, pad: float | None = None, *, of: pd.DataFrame | None = None) -> None:
+    """Write what a plot shows above it, at the left; ``pad`` points away.
+
+    ``of`` is the data: where their column ``meter`` says that power is synthetic, so does the title.
+    """
+    if of is not None and "meter" in of and of["meter"].map(is_synthetic).any():
+        text += ": synthetic power, of no board"
     ax.set_title(text, loc="left", fontsize=11, pad=pad)
 
 

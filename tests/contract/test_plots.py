@@ -30,6 +30,17 @@ NAMES = sorted(
 )
 # Data for each plot and what else it needs; a new plot has to bring its own.
 EXAMPLES = {
+    "plot_battery": (
+        {
+            "group": ["a", "a", "b", "b"],
+            "tokens_per_day": [10, 1000, 10, 1000],
+            "days": [500.0, 40.0, 600.0, 70.0],
+            "days_low": [490.0, 39.0, 590.0, 69.0],
+            "days_high": [510.0, 41.0, 610.0, 71.0],
+            "meter": "ppk2",
+        },
+        {},
+    ),
     "plot_changes": (
         {
             "label": ["a", "b", "c", "d"],
@@ -44,6 +55,17 @@ EXAMPLES = {
     ),
     "plot_cost_by_position": ({"group": ["a", "a", "b"], "position": [0, 1, 0], "ticks": [1, 2, 3]}, {}),
     "plot_coverage": ({"part": ["all", "a", "b"], "percent": [79.9, 60.0, 95.5]}, {"least": 80.0}),
+    "plot_energy": (
+        {
+            "group": ["a", "a", "b", "b"],
+            "part": ["gross", "net", "gross", "net"],
+            "energy_uj": [1500.0, 1400.0, 900.0, None],
+            "energy_low_uj": [1490.0, 1390.0, 890.0, None],
+            "energy_high_uj": [1510.0, 1410.0, 910.0, None],
+            "meter": "ppk2",
+        },
+        {"of": "a generated token"},
+    ),
     "plot_fleet": (
         {
             "group": ["a", "b", "a", "b"],
@@ -93,6 +115,14 @@ EXAMPLES = {
         {"name": ["f", "g", "2 smaller parts"], "kind": ["code", "bss", "all others"], "bytes": [30, 20, 500]},
         {"of": "flash"},
     ),
+    "plot_power": (
+        {"t_ns": [0.0, 1e6, 2e6, 3e6], "power_uw": [6e3, 1e5, None, 1.1e5], "meter": "ppk2"},
+        {
+            "passes": pd.DataFrame(
+                {"position": [7, 8], "phase": ["prefill", "decode"], "begin_ns": [5e5, 2e6], "end_ns": [2e6, 3e6]}
+            )
+        },
+    ),
     "plot_scaling": (
         {
             "board": "x",
@@ -126,13 +156,24 @@ EXAMPLES = {
         },
         {},
     ),
+    "plot_token_energy": (
+        {
+            "group": ["a", "a", "b"],
+            "position": [0, 1, 0],
+            "energy_uj": [1000.0, 1100.0, None],
+            "energy_low_uj": [990.0, 1090.0, None],
+            "energy_high_uj": [1010.0, 1110.0, None],
+            "meter": "ppk2",
+        },
+        {},
+    ),
     "plot_tradeoff": (
         {"group": ["a", "b"], "perplexity": [2.0, 3.0], "model_bytes": [1, 2]},
         {"x": "model_bytes", "xlabel": "size [byte]"},
     ),
 }
 
-RATIOS = {"plot_fleet", "plot_tests"}  # show no ticks
+RATIOS = {"plot_battery", "plot_fleet", "plot_tests", "plot_token_energy"}  # show no ticks
 IN_DATA = {"plot_scaling"}  # a column says of which clock
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
