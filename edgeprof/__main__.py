@@ -1,7 +1,5 @@
 """``python -m edgeprof``."""
 
-import sys
+from edgeprof.cli import entry
 
-from edgeprof.cli import main
-
-sys.exit(main())
+entry()

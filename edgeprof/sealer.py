@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from edgeprof.errors import EdgeprofError, LockedError, StorageError
 from edgeprof.journal import stream_end
 from edgeprof.keepwire import DAY_SECONDS, drop_old_wire, kept_days
+from edgeprof.leaving import leave
 from edgeprof.open_files import raise_limit
 from edgeprof.seal import load_capture, load_manifests, seal
 
@@ -125,4 +126,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -108,6 +108,19 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
+def entry() -> NoReturn:
+    """Run the command line of this process, and end it: what ``edgeprof`` starts."""
+    from edgeprof.leaving import leave
+
+    try:
+        code = main()
+    except SystemExit as ended:  # help was printed, or a signal ended it
+        if not isinstance(ended.code, int):
+            raise
+        code = ended.code
+    leave(code)
+
+
 def _run(words: list[str]) -> int:
     try:
         if not words or words[0].startswith("-"):

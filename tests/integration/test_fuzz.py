@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -90,8 +91,10 @@ def test_what_never_ends_needs_no_more_memory(kind: str) -> None:
 @pytest.mark.once
 @pytest.mark.slow
 def test_a_minute_of_fuzzing() -> None:
+    begin = time.process_time()
     done = run(60, 31)
-    assert done["counts"]["streams"] > 100
+    # A hundred in a minute, of the time that it got: others may be at work beside it.
+    assert done["counts"]["streams"] > 100 * (time.process_time() - begin) / 60
     assert done["counts"]["through Parquet"] > 10 and done["counts"]["compared"] > 3
     assert done["memory_grew_kib"] is None or done["memory_grew_kib"] < 200_000
 
