@@ -73,7 +73,7 @@ def _others(ds: Dataset, run: BoardRun) -> tuple[Float, float]:
     """Return the edges of the board's other runs on this run's axis, as the host timed both, and its error."""
     here, parts = run.on_host(), []
     error_us = here.error_us
-    for other in board_runs(ds, run.capture_id, run.port):
+    for other in board_runs(ds, run.capture_id, run.port, timed=True):
         if other.run_id != run.run_id and len(other.sent):
             fit = other.on_host()
             parts.append(fit.to_host_ns(other.edges) - float(here.to_host_ns(0)))

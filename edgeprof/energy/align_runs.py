@@ -75,20 +75,30 @@ def board_run(ds: Dataset, run: str | int) -> BoardRun:
     return _of(ds, [ds.run(run).run_id])[0]
 
 
-def board_runs(ds: Dataset, capture_id: str, port: int) -> list[BoardRun]:
-    """Return the times of all runs of a board in a capture; errors as of :func:`board_run`."""
+def board_runs(ds: Dataset, capture_id: str, port: int, *, timed: bool = False) -> list[BoardRun]:
+    """Return the times of all runs of a board in a capture.
+
+    Errors as of :func:`board_run`; or, where only those that are ``timed`` are asked for, the others are left out.
+    """
     rows = ds.arrow("runs", ["run_id"], {"capture_id": capture_id, "port": port})
-    return _of(ds, [str(name) for name in rows["run_id"].to_pylist()])
+    return _of(ds, [str(name) for name in rows["run_id"].to_pylist()], timed=timed)
 
 
-def _of(ds: Dataset, run_ids: Sequence[str]) -> list[BoardRun]:
+def _of(ds: Dataset, run_ids: Sequence[str], *, timed: bool = False) -> list[BoardRun]:
     columns = ["run_id", "capture_id", "port", "tick_hz", "ticks_total"]
     rows = ds.arrow("runs", columns, {"run_id": run_ids}).to_pylist()
     tokens = ds.arrow("tokens", ["run_id", "ticks_start", "ticks", "t_host_ns"], {"run_id": run_ids})
     events = ds.arrow("events", ["run_id", "ticks"], {"run_id": run_ids, "kind": "gpio edge"})
     passes, edges = _by_run(tokens), _by_run(events)
     nothing = {name: np.zeros(0, np.int64) for name in ("ticks_start", "ticks", "t_host_ns")}
-    return [_one(row, passes.get(row["run_id"], nothing), edges.get(row["run_id"], nothing)["ticks"]) for row in rows]
+    found = []
+    for row in rows:
+        try:
+            found.append(_one(row, passes.get(row["run_id"], nothing), edges.get(row["run_id"], nothing)["ticks"]))
+        except NotComparableError:
+            if not timed:
+                raise
+    return found
 
 
 def _by_run(table: pa.Table) -> dict[str, dict[str, Int]]:

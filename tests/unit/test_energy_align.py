@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from align_cases import PERIOD_NS, found, off_ns, seen
 
 from edgeprof.clock import ClockFit
 from edgeprof.energy.align import by_device, by_edges, by_host
@@ -14,7 +13,6 @@ from edgeprof.energy.align_host import fit_arrivals, stream_index
 from edgeprof.energy.align_lines import EdgeFit, judged
 from edgeprof.errors import NotComparableError, UsageError
 
-PERIOD_NS = 1e4
 TOKEN_NS = 1e7
 BEGIN_NS = 1.234e9
 
@@ -23,17 +21,6 @@ def passes(count: int, seed: int = 1, spread: float = 0.2) -> np.ndarray:
     """Return the edges of a run in nanoseconds: its begin, and the end of each pass of about 10 ms."""
     lengths = TOKEN_NS * np.random.default_rng(seed).uniform(1 - spread, 1 + spread, count)
     return np.append(0.0, np.cumsum(lengths))
-
-
-def seen(true_ns: np.ndarray, period_ns: float = PERIOD_NS, phase: float = 0.3) -> np.ndarray:
-    """Return the times of the first samples that show edges, as a meter writes them."""
-    return np.unique((np.ceil(true_ns / period_ns - phase) + phase) * period_ns)
-
-
-def off_ns(fit: EdgeFit, board: np.ndarray, begin: float, rate: float) -> float:
-    """Return by how much a fit is off at most, over the run."""
-    ends = board[[0, -1]]
-    return float(np.abs(fit.begin_ns + fit.rate * ends - (begin + rate * ends)).max())
 
 
 def right(fit: EdgeFit, board: np.ndarray, begin: float = BEGIN_NS, rate: float = 1.0) -> bool:
@@ -162,65 +149,6 @@ def test_other_runs_of_the_board_tell_even_passes_apart():
 
 
 # -- random cases ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A run as its board and a meter tell it, and the truth."""
-
-    board: np.ndarray
-    said: np.ndarray
-    meter: np.ndarray
-    period_ns: float
-    begin: float
-    rate: float
-    token_ns: float
-
-
-def case(seed: int, spread: float) -> Case:
-    """Make a case of a seed; pass lengths vary by ``spread`` to either side, and grow.
-
-    Runs have 30 to 300 passes of 1 to 200 ms, and up to two others in the file. Clocks are up to 200 ppm apart. The
-    meter samples 5,000 to 200,000 times a second, misses up to a quarter of the edges, sees others and bounces, and
-    began late or ended early. The board's pin is late by a few microseconds, and its tick is one.
-    """
-    rng = np.random.default_rng(seed)
-    count, token = int(10 ** rng.uniform(1.5, 2.5)), 10 ** rng.uniform(6, 8.3)
-    period = min(10 ** rng.uniform(3.7, 5.3), token / 10)
-    rate = 1 + rng.uniform(-2e-4, 2e-4)
-    growth = np.linspace(1, 1 + 5 * spread * rng.random(), count)
-    runs = [
-        np.append(0.0, np.cumsum(token * growth * rng.uniform(1 - spread, 1 + spread, count)))
-        for _ in range(int(rng.integers(1, 4)))
-    ]
-    mine, at, begin, edges = int(rng.integers(len(runs))), rng.uniform(0.1, 3) * 1e9, 0.0, []
-    for k, run in enumerate(runs):
-        begin = at if k == mine else begin
-        edges.append(at + rate * run)
-        at = edges[-1][-1] + rng.uniform(0.01, 2) * 1e9
-    board = runs[mine]
-    true = np.concatenate(edges)
-    true += np.abs(rng.normal(0, rng.uniform(0, 3000), len(true)))
-    true = true[rng.random(len(true)) > rng.uniform(0, 0.25)]
-    low, high = rng.uniform(0, 0.3), rng.uniform(0.7, 1)
-    if rng.random() < 0.3:
-        true = true[(true > begin + low * board[-1]) & (true < begin + high * board[-1])]
-    spurious = rng.uniform(true[0], true[-1], int(len(true) * rng.uniform(0, 0.2)))
-    bounced = true[rng.random(len(true)) < 0.1]
-    every = np.concatenate([true, spurious, bounced + 3e4, bounced + rng.uniform(4e4, 2e5, len(bounced))])
-    return Case(board, np.round(board / 1e3) * 1e3, seen(every, period, rng.random()), period, begin, rate, token)
-
-
-def found(count: int, spread: float) -> tuple[list[tuple[Case, EdgeFit]], int]:
-    """Return the cases in which a place was found, and how many were refused."""
-    fits, refused = [], 0
-    for seed in range(count):
-        one = case(seed, spread)
-        try:
-            fits.append((one, match_edges(one.said, one.meter, one.period_ns)))
-        except NotComparableError:
-            refused += 1
-    return fits, refused
 
 
 def check(count: int) -> None:

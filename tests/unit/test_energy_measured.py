@@ -20,6 +20,7 @@ from meter_files import lines
 import edgeprof
 from edgeprof import journal, wire
 from edgeprof.energy.align_edges import MOST_PPM
+from edgeprof.energy.align_runs import board_runs
 from edgeprof.energy.baseline import idle_baseline
 from edgeprof.energy.certainty import StatedEnergy, stated_energy
 from edgeprof.energy.kernels import interval_energy
@@ -403,6 +404,24 @@ def test_a_file_whose_rate_is_wrong_is_refused_even_where_a_clock_would_do(tmp_p
     take(tmp_path / "data", path, rate_hz=7_500.0, started_at="2026-01-01T00:00:00.7Z")
     with pytest.raises(UsageError, match=r"The meter's time runs 1.33\d* times as fast as the board's"):
         meter_of(edgeprof.open(tmp_path / "data"), "run/0-0001")
+
+
+def test_a_run_of_which_nothing_arrived_is_no_evidence_and_no_idling(tmp_path):
+    def make(board: FakeBoard) -> Moments:
+        def begin() -> None:
+            board.now = tick(4.6e9)
+            board.begin(kind="generate", prompt_id="nothing")
+
+        return [*run_frames(board), (4.6e9, begin), (4.65e9, lambda: board.end(0, 10, 0))]
+
+    ds = captured(tmp_path, make)
+    assert len(ds.runs) == 3
+    assert len(board_runs(ds, "run", 0, timed=True)) == 2
+    take(tmp_path, meter_file(tmp_path / "ppk2.csv"))
+    ds = edgeprof.open(tmp_path)
+    check(ds, "edges", 150, 0.03)
+    with pytest.raises(NotComparableError, match="None of the passes of run/"):
+        recording_of(ds, 0)
 
 
 def test_a_clock_that_counts_instructions_is_no_time(tmp_path):
