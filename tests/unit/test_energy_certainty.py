@@ -75,19 +75,19 @@ def test_each_source_widens_by_what_its_formula_says():
     np.testing.assert_allclose(shift.edges_uj, [0, 2000 * 3300 * 1e6 * 1e-12 / 3**0.5], atol=1e-9)
     np.testing.assert_allclose(alone.edges_uj, np.hypot([1, 1], [1, 3]) * 3.3 / 3**0.5, rtol=1e-6)
     np.testing.assert_allclose(rate.rate_uj, rate.energy_uj * 300e-6 / 3**0.5)
+    np.testing.assert_allclose(rate.error_uj, 1.959964 * np.hypot(rate.sampling_uj, rate.rate_uj), rtol=1e-6)
     np.testing.assert_allclose(shift.error_uj, 1.959964 * np.sqrt(shift.sampling_uj**2 + shift.edges_uj**2), rtol=1e-6)
 
 
 def test_half_of_the_way_to_another_run_counts():
     """All of the way takes the interval from one run into the next, which costs as much; half of it into idling."""
-    edges = np.array([0.0, 1e9, 2e9, 3e9, 4e9])
-    currents = [Steps(edges, np.array([100.0, 5000.0, 100.0, 5000.0, 100.0]))]
-    samples, _ = sampled(currents, begin_ns=-3e9, end_ns=7e9, period_ns=1e6, seed=1)
+    edges = np.arange(-4e9, 6e9, 1e9)
+    currents = [Steps(edges, np.where(np.arange(len(edges)) % 2 == 1, 5000.0, 100.0))]
+    samples, _ = sampled(currents, begin_ns=-4e9, end_ns=6e9, period_ns=1e6, seed=1)
     found = stated_energy(samples, [1e9], [2e9], error_ns=2e9)
-    halfway = truth_uj(currents, 3300.0, np.array([1e9]), np.array([2e9])) - truth_uj(
-        currents, 3300.0, np.array([2e9]), np.array([3e9])
-    )
-    assert found.edges_uj[0] == pytest.approx(halfway[0] / 3**0.5, rel=1e-3)
+    run, idling = truth_uj(currents, 3300.0, np.array([1e9, 2e9]), np.array([2e9, 3e9]))
+    assert run > 40 * idling
+    assert found.edges_uj[0] == pytest.approx((run - idling) / 3**0.5, rel=1e-3)
 
 
 def test_missing_samples_widen_where_power_changes():

@@ -11,7 +11,9 @@ import pytest
 import edgeprof
 from edgeprof import resources
 from edgeprof.care import verify
+from edgeprof.energy.certainty import stated_energy
 from edgeprof.energy.of_dataset import energy_of, token_energy
+from edgeprof.energy.of_run import measured_run
 from edgeprof.same import differences
 
 FOLDER = resources.path("data/samples/synthetic-power")
@@ -72,3 +74,17 @@ def test_energy_keeps_to_the_truth(sample):
     )
     assert len(inside) == 4 * (82 + 89 + 255) and inside.mean() >= 0.93
     assert runs["net_uj"].notna().all() and (runs["net_uj"] < runs["energy_uj"]).all()
+
+
+def test_what_the_alignment_leaves_unknown_is_in_each_pass(sample):
+    run = sample.runs["run_id"].iloc[0]
+    found = measured_run(sample, run)
+    passes = token_energy(sample, run)
+    errors = {"error_ns": found.alignment.error_us * 1e3, "rate_ppm": abs(found.alignment.rate_ppm)}
+    assert found.alignment.method == "edges" and min(errors.values()) > 0
+    begins, ends = passes["begin_ns"], passes["end_ns"]
+    stated = stated_energy(found.samples, begins, ends, edge_error_ns=1.0, **errors)  # a tick is a nanosecond here
+    half = (passes["energy_high_uj"] - passes["energy_low_uj"]) / 2
+    assert half.to_numpy() == pytest.approx(stated.error_uj, rel=1e-6)
+    # Where two passes are of one power, what one loses the next one gains.
+    assert (half > 1.2 * stated_energy(found.samples, begins, ends).error_uj).any()
