@@ -77,7 +77,9 @@ def answers(python: str) -> bool:
 expose_pyenv()
 tell_uv()
 PRESENT = [python for python in MATRIX if answers(python)]
-PYTHONS = [python for python in MATRIX if python in PRESENT or (IN_CI and python in REQUIRED)]
+ASKED = os.environ.get("EDGEPROF_PYTHONS", "").split() or MATRIX
+"""Those of the matrix that are wanted here, where one machine runs all of it one after the other."""
+PYTHONS = [python for python in MATRIX if python in ASKED and (python in PRESENT or (IN_CI and python in REQUIRED))]
 PYTHONS = PYTHONS or ["{}.{}".format(*sys.version_info)]  # a newer one only: better than nothing
 """What a matrix session runs on. A required Python that is missing stays in, so that its session fails."""
 
@@ -100,7 +102,9 @@ def matrix(session: nox.Session) -> None:
     """Note the Pythons that a matrix session could not run on."""
     name = session.name.rsplit("-", 1)[0]
     for python in MATRIX:
-        if python not in PRESENT:
+        if python not in ASKED:
+            _not_run[f"{name}-{python}"] = f"EDGEPROF_PYTHONS leaves it out: without it, nox -s {name}-{python}."
+        elif python not in PRESENT:
             _not_run[f"{name}-{python}"] = (
                 f"Install Python {python} so that `python{python}` starts it (pyenv will do)."
             )
