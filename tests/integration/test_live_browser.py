@@ -93,7 +93,7 @@ def test_a_board_is_watched_in_jupyterlab(chromium, data, tmp_path):
         button("Stop").click()
         cell.get_by_text("Finished.").wait_for(timeout=60_000)
         button("Open the capture").click()
-        cell.get_by_text("The runs of this capture.").wait_for(timeout=20_000)
+        cell.get_by_text("The runs of this capture").wait_for(timeout=20_000)
         lab.screenshot(tab, "live-finished", tmp_path)
         total = passes(cell)
         assert notebook.errors() == [] and tab.refused == []

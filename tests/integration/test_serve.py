@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser import browser
-from docs_blocks import blocks
 from serving import EXPLORER, REFERENCE, ROOT, serving, token_file, tree
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
@@ -497,11 +496,12 @@ def test_ipv6(tmp_path, small):
 
 
 def test_the_page_s_first_commands_serve(tmp_path, small):
-    make, serve = blocks(ROOT / "docs/serve.md")[:2]
-    subprocess.run(["sh", "-c", make.text], cwd=tmp_path, check=True)
+    page = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
+    make, serve = re.findall(r"^```sh.*?\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[:2]
+    subprocess.run(["sh", "-c", make], cwd=tmp_path, check=True)
     (tmp_path / "data").symlink_to(REFERENCE)
-    words, port = shlex.split(serve.text, comments=True), parser_of("serve").get_default("port")
-    assert words[:4] == ["edgeprof", "serve", "--data", "data"] and f"http://127.0.0.1:{port}/" in serve.text
+    words, port = shlex.split(serve, comments=True), parser_of("serve").get_default("port")
+    assert words[:4] == ["edgeprof", "serve", "--data", "data"] and f"http://127.0.0.1:{port}/" in serve
     token = (tmp_path / "token").read_text(encoding="utf-8").strip()
     unused = {"EDGEPROF_TOKEN_FILE": str(tmp_path / "nothing")}  # only what the page says names the token
     with serving(tmp_path, *words[4:], at=small, data=Path("data"), env=unused, token=token) as running:
