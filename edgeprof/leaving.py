@@ -1,8 +1,9 @@
 """The end of a process that has read tables: at once, when all is said and written.
 
 When Python takes itself apart, threads of pyarrow's may still let go of what they have read, and then it and they wait
-for each other: the process has written everything and never ends (apache/arrow, issues 33975, 39862 and 50482). It was
-seen once in some thousand commands on a busy machine. So nothing is taken apart; the system takes it all.
+for each other: the process has written everything and never ends (apache/arrow, issues 33975, 39862 and 50482). A
+command that ended so was seen once, on a busy machine; that this was its cause is likely and not proven. So nothing is
+taken apart; the system takes it all.
 """
 
 from __future__ import annotations
