@@ -7,7 +7,7 @@ import os
 
 import nox
 
-from ci.steps import IN_CI, PROFILE, ROOT, evidence, install
+from ci.steps import IN_CI, PROFILE, ROOT, evidence, failed, install
 
 PROFILES = ("offline", "hosted")
 
@@ -35,4 +35,7 @@ def quality_gate(session: nox.Session) -> None:
         session.log(f"{row['outcome']}: {row['evidence']}: {row['reason']}")
     session.log(f"Quality gate: {found['verdict']['text']}. The report: {out / 'report.html'}")
     if found["verdict"]["exit_code"]:
+        failed(
+            session, *(f"{row['evidence']}: {row['reason']}" for row in found["reasons"] if row["outcome"] == "fail")
+        )
         session.error(f"The quality gate's verdict is {found['verdict']['verdict']}, for the reasons above.")

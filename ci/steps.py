@@ -98,6 +98,11 @@ def not_run(session: nox.Session, what: str, cure: str, *, always: bool = False)
     session.warn(f"{what}: not run. {cure}")
 
 
+def failed(session: nox.Session, *lines: str) -> None:
+    """Note what failed, for the list at the end: a run of an hour is read from there."""
+    _failed.extend(f"{session.name}: {line}" for line in lines)
+
+
 def matrix(session: nox.Session) -> None:
     """Note the Pythons that a matrix session could not run on."""
     name = session.name.rsplit("-", 1)[0]
@@ -165,7 +170,7 @@ def run_pytest(session: nox.Session, *args: str, part: str = "", covered: bool =
     try:
         session.run(*run, f"--junitxml={report}", *args, *session.posargs, success_codes=[0, NO_TESTS], env=env)
     except CommandFailed:
-        _failed.extend(f"{session.name}: {line}" for line in failures(report))
+        failed(session, *failures(report))
         raise
     if covered:
         session.run("coverage", "combine", "--quiet", env=env)

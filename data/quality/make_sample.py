@@ -44,7 +44,7 @@ def junit(one: Evidence) -> str:
     """Return a test run in which all passed but what is for other platforms."""
     name = Path(path_of(one)).stem
     tests = next((count for prefix, count in _TESTS.items() if name.startswith(prefix)), 40)
-    tests -= 3 * name.endswith("3.12")  # not every session has the same number
+    tests -= 3 * name.endswith("3.13")  # not every session has the same number
     others = 2 if name.startswith("tests") else 0
     root = ET.Element("testsuites", name=SAYS)
     counts = {"tests": str(tests), "failures": "0", "errors": "0", "skipped": str(others)}

@@ -57,7 +57,8 @@ def test_a_figure_of_some_tools_says_of_which_it_is_not(tmp_path):
     quality = q.judged(q.good(tmp_path / "reports", "offline"), "offline")
     assert found(quality)["findings of security tools"] == "0; not run: trivy"
     assert found(quality)["tests failed"] == (
-        "0; not run: tests on Python 3.14, tests on Windows, tests on macOS, notebooks on Python 3.14"
+        "0; not run: tests on Python 3.12, tests on Python 3.14, tests on Windows, tests on macOS, "
+        "notebooks on Python 3.12, notebooks on Python 3.14"
     )
     assert found(quality)["known faults of dependencies"] == "not run"
     assert "Not run: known faults of dependencies, trivy." in tables.security_note(quality)
