@@ -75,6 +75,7 @@ ARG VERSION=""
 ARG REVISION=""
 ARG CREATED=""
 ARG SOURCE=""
+ENV EDGEPROF_REVISION=$REVISION
 LABEL org.opencontainers.image.title="edgeprof" \
       org.opencontainers.image.description="Profile tiny quantized language models on microcontrollers" \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -58,10 +58,11 @@ def notebooks(*, strict: bool) -> list[str]:
 
 @nox.session(tags=["test"])
 def unit(session: nox.Session) -> None:
-    """Run the fast unit tests."""
-    install(session, "test")
+    """Run the fast unit tests; with EDGEPROF_COVERAGE=1, note what they cover, as the hosted matrix does."""
+    covered = os.environ.get("EDGEPROF_COVERAGE", "") == "1"
+    install(session, "test", *(("coverage",) if covered else ()))
     marks = "not slow and not nightly and not parity and not performance and not benchmarks"
-    pytest_on_all_cores(session, marks, "tests/unit")
+    pytest_on_all_cores(session, marks, "tests/unit", covered=covered)
 
 
 # ---- the rest of the ci tier, the longest last ----

@@ -6,11 +6,15 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+ANYBODYS = ("-c", "safe.directory=*")
+"""In a container the clone belongs to the user outside, and git refuses what is another's."""
+
 
 def git(root: Path, *words: str) -> str:
-    """Return what git says in a clone; nothing where it fails, or is not there."""
+    """Return what git says in a clone, also in one of another user; nothing where it fails, or is not there."""
+    command = ["git", *ANYBODYS, "-C", str(root), *words]
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -81,12 +81,15 @@ def addresses(told: Any, key: str = "") -> list[str]:
 def with_faults(bill: Bill, audit: dict[str, Any]) -> Bill:
     """Return a bill with the known faults of pip-audit's report, each once, with all packages that it affects.
 
-    A package that was not audited adds nothing, and no bill says of itself that it has no faults.
+    A package that was not audited adds nothing, nor does another version than the bill's; no bill says of itself that
+    it has no faults.
     """
     made, faults = copy.deepcopy(bill), dict[str, dict[str, Any]]()
-    references = {canonicalize_name(c["name"]): c["bom-ref"] for c in components(made) if "bom-ref" in c}
+    references = {
+        (canonicalize_name(c["name"]), c.get("version")): c["bom-ref"] for c in components(made) if "bom-ref" in c
+    }
     for entry in audit["dependencies"]:
-        reference = references.get(canonicalize_name(entry["name"]))
+        reference = references.get((canonicalize_name(entry["name"]), entry.get("version")))
         for fault in entry.get("vulns", ()) if reference else ():
             fixed = ", ".join(fault.get("fix_versions") or ())
             stands = faults.setdefault(

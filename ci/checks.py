@@ -135,8 +135,8 @@ CHECKS: dict[str, Check] = {
     ),
     "workflow-rules": Check(
         "workflows follow the house's rules",
-        lambda: iter([python("tests/ci/workflow_rules.py", *workflows(), *actions())]),
-        r"^(\.github/(workflows|actions)/|noxfile\.py$|ci/.*\.py$|tests/ci/workflow_rules\.py$)",
+        lambda: iter([python("tests/ci/workflow_rules.py", *workflows(), *actions(), ".gitlab-ci.yml")]),
+        r"^(\.github/(workflows|actions)/|\.gitlab-ci\.yml$|noxfile\.py$|ci/.*\.py$|tests/ci/workflow_rules\.py$)",
         of_ci=True,
     ),
     "jenkinsfile": Check(

@@ -13,6 +13,7 @@ from typing import Any
 import nox
 
 from ci import container_checks as checks
+from ci.base import commit
 from ci.deploy_checks import check_deploy
 from ci.engine import ask, missing
 from ci.images import TARGETS, build, default_base, find_base
@@ -24,11 +25,10 @@ LAYERS = "unchanged ones of an earlier build are reused, so seconds are of what 
 
 def facts_of_build() -> dict[str, str]:
     """Return what the images' labels say: version, commit, time, and the address of the source where CI knows it."""
-    head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     server, repository = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
     return {
         "VERSION": own_version(),
-        "REVISION": head.stdout.strip(),
+        "REVISION": commit(ROOT, "HEAD") or os.environ.get("GITHUB_SHA", ""),  # where the sources are no clone
         "CREATED": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "SOURCE": f"{server}/{repository}" if server and repository else "",
     }
@@ -117,7 +117,7 @@ def try_production(
             return
         try:
             with checks.serving(storage, image, data, folder) as (url, token):
-                try_server(session, storage, url, token, facts["VERSION"], rows)
+                try_server(session, storage, url, token, facts, rows)
                 compose = str(Path(session.bin).resolve() / "podman-compose")
                 check_deploy(storage, compose, image, base, data, token, folder, rows)
         except (RuntimeError, OSError) as error:
@@ -125,7 +125,7 @@ def try_production(
 
 
 def try_server(
-    session: nox.Session, storage: Path, url: str, token: Path, version: str, rows: list[checks.Row]
+    session: nox.Session, storage: Path, url: str, token: Path, facts: dict[str, str], rows: list[checks.Row]
 ) -> None:
     """Check a production container that serves; it has ended afterwards."""
     checks.row(rows, "server: health from outside", lambda: checks.healthy_outside(storage, url))
@@ -136,7 +136,8 @@ def try_server(
     told = {
         "EDGEPROF_STAGING_URL": url,
         "EDGEPROF_STAGING_TOKEN_FILE": str(token),
-        "EDGEPROF_STAGING_VERSION": version,
+        "EDGEPROF_STAGING_VERSION": facts["VERSION"],
+        "EDGEPROF_STAGING_REVISION": facts["REVISION"],
     }
 
     def staging_tests() -> str:

@@ -121,7 +121,7 @@ def running(compose: list[str], environment: str) -> str:
     if engine is None:
         return ""
     of_project = f"label=com.docker.compose.project=edgeprof-{environment}"
-    command = [engine, "ps", "--filter", of_project, "--format", "{{.Image}}"]
+    command = [engine, "ps", "--no-trunc", "--filter", of_project, "--format", "{{.Image}}"]  # else: no digest
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except OSError:

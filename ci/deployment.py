@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nox
 
+from ci.base import commit
 from ci.steps import ROOT, evidence, install, own_version
 
 
@@ -18,12 +19,11 @@ def deploy(session: nox.Session) -> None:
     if len(session.posargs) != 1 or not image:
         session.error("Which environment (nox -s deploy -- staging), and which image (IMAGE=NAME@sha256:…)?")
     (environment,) = session.posargs
-    commit = session.run("git", "rev-parse", "HEAD", external=True, silent=True) or ""
     with_key(session)
     url = os.environ.get("EDGEPROF_URL", "")
     session.run(
         "ci/deploy", environment, image, *((f"--url={url}",) if url else ()), f"--evidence={evidence('deploy')}",
-        f"--version={own_version()}", f"--commit={commit.strip()}",
+        f"--version={own_version()}", f"--commit={commit(ROOT, 'HEAD')}",
         f"--state={Path(os.environ.get('EDGEPROF_STATE', ROOT / 'ci' / 'deployed'))}", external=True,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nox
 
-from ci.base import base_of, commit, git
+from ci.base import ANYBODYS, base_of, commit, git
 from ci.steps import ROOT, evidence, install, not_run, pytest
 
 
@@ -53,7 +53,9 @@ def checked_out(session: nox.Session, base: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         git(ROOT, "worktree", "prune")  # what a session that was killed has left
-        session.run("git", "worktree", "add", "--detach", "--quiet", str(folder / "source"), base, external=True)
+        session.run(
+            "git", *ANYBODYS, "worktree", "add", "--detach", "--quiet", str(folder / "source"), base, external=True
+        )
         try:
             yield folder
         finally:

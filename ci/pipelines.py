@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import nox
 
-from ci.steps import ROOT, evidence, not_run
+from ci.base import ANYBODYS
+from ci.steps import MATRIX, PYTHONS, ROOT, evidence, not_run
 from ci.tracked import tracked
 
 TOOLS = ("node@24", "gitlab-ci-local@4.75.1")  # the runner does not start on older Node.js
@@ -38,7 +40,7 @@ def clone(session: nox.Session, name: str) -> Path:
     folder = Path(session.create_tmp()).resolve() / name
     shutil.rmtree(folder, ignore_errors=True)
     git = ("git", "-C", str(folder))
-    cloned = ["git", "-c", "safe.directory=*", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)]
+    cloned = ["git", *ANYBODYS, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)]
     if subprocess.run(cloned, capture_output=True, check=False).returncode:  # no repository: sources only
         for file in tracked(ROOT):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +69,24 @@ def plant(folder: Path, file: str, text: str) -> None:
     path = folder / file
     path.write_text((path.read_text(encoding="utf-8") if path.exists() else "") + text, encoding="utf-8")
     commit(folder, "Plant a fault")
+
+
+def of_these_pythons(session: nox.Session, folder: Path) -> None:
+    """Take out of a clone's matrix the Pythons that this machine does not run: GitLab has an image of each."""
+    path = folder / ".gitlab-ci.yml"
+    whole = path.read_text(encoding="utf-8")
+    listed = "TESTED_PYTHON: [" + ", ".join(f'"{python}"' for python in MATRIX if python != "3.14") + "]"
+    if listed not in whole:
+        session.error(f".gitlab-ci.yml has no {listed}.")
+    kept = [python for python in PYTHONS if f'"{python}"' in listed]
+    for python in MATRIX:
+        if python not in kept and f'"{python}"' in listed:
+            not_run(
+                session, f"GitLab's jobs of Python {python}", "EDGEPROF_PYTHONS or this machine lacks it.", always=True
+            )
+    path.write_text(whole.replace(listed, f"TESTED_PYTHON: {json.dumps(kept)}"), encoding="utf-8")
+    if path.read_text(encoding="utf-8") != whole:
+        commit(folder, "Take the Pythons of this machine")
 
 
 def commit(folder: Path, message: str) -> None:
@@ -107,6 +127,7 @@ def gitlab(session: nox.Session) -> None:
     if env is None:
         return
     folder = clone(session, "clone")
+    of_these_pythons(session, folder)
     passed, said = pipeline(folder, env)
     (evidence("gitlab") / "pipeline.log").write_text(said, encoding="utf-8")
     print(said[-5000:])

@@ -9,10 +9,12 @@ import nox
 from nox.command import CommandFailed
 
 from ci import audits, sarif, tools
-from ci.steps import HOSTED, evidence, install, not_run
+from ci.steps import HOSTED, ROOT, evidence, install, not_run
 
 RULES = ".semgrep"
 OURS = ("edgeprof", "ci", "noxfile.py")
+LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-testing.lock")
+"""What is shipped, what builds it, and what it is tested with, in the versions that are used."""
 
 
 @nox.session(tags=["security", "ci"])
@@ -64,9 +66,10 @@ def succeeds(session: nox.Session, *command: str) -> bool:
 
 
 def audit(session: nox.Session, report: Path) -> bool:
-    """Ask for known faults of what is installed here; return whether none is known. Not run is noted, and no clean."""
+    """Ask for known faults of what the images are locked to; return whether none is known. Not run is no clean."""
     # Without --strict, which writes no report when it gives up; what it would give up for is judged here.
-    args = ["--skip-editable", "--progress-spinner=off", "--format=json", f"--output={report}"]
+    args = ["--disable-pip", "--require-hashes", "--progress-spinner=off", "--format=json", f"--output={report}"]
+    args += [f"--requirement={ROOT / 'ci' / name}" for name in LOCKS]
     if not succeeds_or_finds(session, "pip-audit", *args) or not report.exists():
         report.write_text(json.dumps({"dependencies": [], "fixes": []}) + "\n", encoding="utf-8")
     judged = audits.judge(json.loads(report.read_text(encoding="utf-8")))

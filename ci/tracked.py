@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from ci.base import ANYBODYS
+
 MADE = {
     ".git", ".nox", ".venv", ".hypothesis", ".ipynb_checkpoints", "__pycache__", "build", "dist", "demo-out", "reports",
     "_build", "made",
@@ -13,8 +15,7 @@ MADE = {
 
 def tracked(root: Path, *, also_new: bool = False) -> list[str]:
     """Return the project's files, relative to its folder; those that git was not told of yet, too, if asked."""
-    # Whoever checked it out: a job often is not who its files belong to.
-    command = ["git", "-c", "safe.directory=*", "-C", str(root), "ls-files", "-z", "--cached"]
+    command = ["git", *ANYBODYS, "-C", str(root), "ls-files", "-z", "--cached"]
     if also_new:
         command += ["--others", "--exclude-standard"]
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -109,7 +110,9 @@ class _Gauges:
         self.state, self.kernels = state, kernels
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("edgeprof", "The edgeprof that serves", {"version": __version__})
+        # The image's variable: which commit it was built of, so that a deployment can be told from the one before.
+        about = {"version": __version__, "revision": os.environ.get("EDGEPROF_REVISION", "")}
+        yield InfoMetricFamily("edgeprof", "The edgeprof that serves", about)
         yield GaugeMetricFamily("edgeprof_data_readable", "1 if the data set can be read", int(self.state is not None))
         yield GaugeMetricFamily("edgeprof_kernels", "Kernels that run, one for each page that is open", self.kernels)
         if self.state is None:

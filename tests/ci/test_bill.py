@@ -130,9 +130,15 @@ def test_an_audit_of_nothing_adds_nothing(good):
     assert bill.with_faults(good, {"dependencies": []}) == good
 
 
+def test_a_fault_of_another_version_is_not_this_one_s(good):
+    other = [{"name": "Jinja2", "version": "2.9", "vulns": [{"id": "CVE-1", "fix_versions": ["2.10"]}]}]
+    assert bill.with_faults(good, {"dependencies": other}) == good
+
+
 def test_one_advisory_for_two_packages_stands_once(good):
     fault = {"id": "CVE-1", "fix_versions": [], "aliases": []}
-    both = [{"name": name, "version": "1", "vulns": [fault]} for name in ("Jinja2", "typing.extensions")]
+    named = {"Jinja2": "2.10", "typing.extensions": "4.12"}
+    both = [{"name": name, "version": version, "vulns": [fault]} for name, version in named.items()]
     (one,) = bill.with_faults(good, {"dependencies": both})["vulnerabilities"]
     assert [affected["ref"] for affected in one["affects"]] == ["Jinja2==2.10", "typing_extensions==4.12"]
 

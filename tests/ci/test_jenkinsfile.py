@@ -28,7 +28,7 @@ BROKEN = {
     "what Groovy fills in": ("'.venv/bin/nox -s lint'", '".venv/bin/nox -s lint"', "double quotes"),
     "a stage with nothing to do": (SIMULATION, "", "has nothing to do"),
     "a stage that does two kinds of things": (PARALLEL, "steps { echo '' }" + PARALLEL, "parallel and steps"),
-    "steps without a name": ("steps {\n                sh '.ci/install'", "{ sh 'x'", "opens after nothing"),
+    "steps without a name": ("steps {\n                dir('reports') {", "{ sh 'x'", "opens after nothing"),
     "a condition that there is not": ("branch 'main'", "branches 'main'", "`branches` does not belong into `when`"),
     "a value without an equals sign": ("CI = 'true'", "CI 'true'", "CI is not assigned"),
 }  # fmt: skip

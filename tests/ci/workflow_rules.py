@@ -6,7 +6,9 @@ one. ``--scripts`` writes what the files run to DIR, a script each, for shellche
 The rules: every step runs one nox session, or sets up what nox needs, in one line; actions are those of ``ACTIONS`` at
 the commit that stands there, with the version beside it; nothing is permitted at the top, every job says what it may
 and has a time limit; a checkout keeps no credentials; a workflow says what becomes of an older run of its own. What
-follows another run asks whose it was, a machine of one's own runs no pull request, the gate looks at every job.
+follows another run asks whose it was, a machine of one's own runs no pull request, the gate looks at every job. Nothing
+may fail unseen: no `continue-on-error`, no condition on a step that does work. Every line that a job of a GitLab
+pipeline runs is judged the same way.
 """
 
 from __future__ import annotations
@@ -56,11 +58,16 @@ RELEASE_ONLY = "${{ github.event_name == 'release' }}"
 GATE = "Quality Gate"
 """The one required check."""
 
+ALWAYS = "${{ always() }}"
+PROTECTED = {"main", "develop"}
+UPLOADS = ("/upload-artifact", "/upload-sarif")
+"""What may depend on a condition: where it uploaded nothing, evidence is missing."""
+
 SET_UP = re.compile(
     r"\.ci/install|ci/install-containers|python3 -m venv \.venv|(\.venv/bin/)?python -m pip install nox uv"
     r"|sudo apt-get update|sudo apt-get install --yes( [a-z0-9.+-]+)+"
 )
-NOX = re.compile(r"(?:\.venv/bin/)?nox -(?P<kind>[st]) (?P<name>\S+|\S*\$\{\{ [^}]* \}\}\S*)(?: -- .*)?")
+NOX = re.compile(r"(?:\.venv/bin/)?nox -(?P<kind>[st]) (?P<name>[\w.-]+|\S*\$\{\{ [^}]* \}\}\S*)(?: -- [\w./:=@ -]+)?")
 USES = re.compile(r"^\s*(?:- )?uses:\s*(?P<action>[^@\s]+)@(?P<at>\S+?)(?:\s+#\s*(?P<version>\S+))?\s*$")
 EXPRESSION = re.compile(r"\$\{\{\s*matrix\.([\w-]+)\s*\}\}")
 
@@ -92,6 +99,8 @@ def workflow(text: str, known: dict[str, set[str]]) -> list[str]:
         return [f"is no YAML: {error}"]
     if isinstance(told, dict) and "runs" in told:  # an action, which others run
         return [*uses(text)]
+    if isinstance(told, dict) and "stages" in told:
+        return [*gitlab(told, known)]
     if not isinstance(told, dict) or not isinstance(told.get("jobs"), dict):
         return ["has no jobs"]
     found = [*uses(text)]
@@ -104,8 +113,24 @@ def workflow(text: str, known: dict[str, set[str]]) -> list[str]:
     triggers = told.get("on", told.get(True))  # YAML 1.1 takes a bare `on` for a truth
     found += of_triggers(triggers if isinstance(triggers, dict) else {}, told["jobs"])
     found += of_release(triggers if isinstance(triggers, dict) else {}, told["jobs"])
-    found += of_gate(told["jobs"])
+    found += of_gate(triggers if isinstance(triggers, dict) else {}, told["jobs"])
     return found
+
+
+def gitlab(told: dict[str, Any], known: dict[str, set[str]]) -> Iterator[str]:
+    """Yield what is wrong with what the jobs of a GitLab pipeline run."""
+    for name, job in told.items():
+        if not isinstance(job, dict) or name in ("default", "variables", "workflow", "include"):
+            continue
+        if "allow_failure" in job:
+            yield f"job {name}: goes on after an error, and counts as good"
+        parallel = job.get("parallel", {})
+        axes = {key: values for group in parallel.get("matrix", ()) for key, values in group.items()}
+        for line in (*job.get("before_script", ()), *job.get("script", ()), *job.get("after_script", ())):
+            plain = line.replace('"', "").replace("$EDGEPROF_PROFILE", "offline")
+            for axis in axes:
+                plain = plain.replace(f"${axis}", f"${{{{ matrix.{axis} }}}}")
+            yield from (f"job {name}: {what}" for what in of_run(plain, axes, known))
 
 
 def of_triggers(triggers: dict[str, Any], jobs: dict[str, Any]) -> Iterator[str]:
@@ -137,15 +162,21 @@ def of_release(triggers: dict[str, Any], jobs: dict[str, Any]) -> Iterator[str]:
             yield f"job {name}: does its work for a release that the gate has not seen"
 
 
-def of_gate(jobs: dict[str, Any]) -> Iterator[str]:
-    """Yield why a Quality Gate could be green although something else is not."""
+def of_gate(triggers: dict[str, Any], jobs: dict[str, Any]) -> Iterator[str]:
+    """Yield why a Quality Gate could be green, or not be there, although something else is not good."""
     for name, job in jobs.items():
         if job.get("name") != GATE:
             continue
         if unseen := set(jobs) - {name} - set(job.get("needs", ())):
             yield f"job {name}: does not need {', '.join(sorted(unseen))}"
-        if "!cancelled()" not in str(job.get("if", "")):
-            yield f"job {name}: is skipped when a job failed, and a check that was skipped counts as passed"
+        if job.get("if") != ALWAYS:
+            yield f"job {name}: is skipped at times, and a check that was skipped counts as passed: if: {ALWAYS}"
+        if not isinstance(triggers.get("pull_request"), dict) or not PROTECTED <= set(
+            triggers["pull_request"].get("branches", ())
+        ):
+            yield f"job {name}: does not judge every pull request to {' and '.join(sorted(PROTECTED))}"
+        if "nox -s quality-gate -- hosted" not in [step.get("run") for step in job["steps"]]:
+            yield f"job {name}: does not judge by the profile `hosted`, which requires everything"
         if "${{ toJSON(needs) }}" not in [str(step.get("env", {}).get("NEEDS")) for step in job["steps"]]:
             yield f"job {name}: is not told the result of every job: NEEDS: ${{{{ toJSON(needs) }}}}"
 
@@ -156,10 +187,15 @@ def of_job(job: dict[str, Any], known: dict[str, set[str]]) -> Iterator[str]:
         yield "has no `timeout-minutes`"
     if "permissions" not in job:
         yield "does not say its `permissions`"
-    if "always()" in str(job.get("if", "")):
+    if "always()" in str(job.get("if", "")) and job.get("name") != GATE:
         yield "runs `always()`, even when it was cancelled: say !cancelled()"
     matrix = job.get("strategy", {}).get("matrix", {})
+    for step in (job, *job.get("steps", ())):
+        if "continue-on-error" in step:
+            yield "goes on after an error, and counts as good"
     for step in job.get("steps", ()):
+        if "if" in step and not str(step.get("uses", "")).partition("@")[0].endswith(UPLOADS):
+            yield f"has a condition on a step that does work, which may never be met: {step['if']}"
         if str(step.get("uses", "")).startswith("actions/checkout@") and (
             step.get("with", {}).get("persist-credentials") is not False
         ):

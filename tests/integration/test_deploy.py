@@ -225,7 +225,8 @@ def test_the_host_is_asked_what_runs_where_nothing_is_remembered(host):
         "here = Path(__file__).parent\n",
         'here = Path(__file__).parents[1]\nif sys.argv[1] == "ps":\n'
         '    assert "label=com.docker.compose.project=edgeprof-staging" in sys.argv\n'
-        '    print((here / "running").read_text(encoding="utf-8"))\n    sys.exit()\n',
+        '    image = (here / "running").read_text(encoding="utf-8")\n'  # docker cuts the digest off where not told
+        '    print(image if "--no-trunc" in sys.argv else image.partition("@")[0])\n    sys.exit()\n',
     )
     docker.write_text(program, encoding="utf-8")
     docker.chmod(0o755)

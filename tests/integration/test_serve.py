@@ -175,7 +175,7 @@ def test_metrics_for_prometheus(server):
         p.stat().st_size for p in REFERENCE.glob("capture=*/**/*") if p.is_file()
     )
     assert float(said["edgeprof_newest_capture_age_seconds"]) > 0 and float(said["edgeprof_data_readable"]) == 1
-    assert f'edgeprof_info{{version="{edgeprof.__version__}"}} 1.0' in answer.body
+    assert f'edgeprof_info{{revision="",version="{edgeprof.__version__}"}} 1.0' in answer.body
     assert float(said["process_resident_memory_bytes"]) > 1e6
     documented = set(re.findall(r"`((?:edgeprof|process)_\w+)`", (ROOT / "docs/serve.md").read_text(encoding="utf-8")))
     assert {name for name in said if name.startswith("edgeprof")} == {d for d in documented if d.startswith("edgeprof")}

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 
 TOKEN = "a-token-of-the-tests-0123456789"
 METRICS = """\
-edgeprof_info{version="9.9.9"} 1
+edgeprof_info{version="9.9.9",revision=""} 1
 edgeprof_data_readable 1
 edgeprof_captures 1
 edgeprof_runs 1
@@ -109,8 +109,9 @@ def test_a_real_server_passes(tmp_path):
     with serving(tmp_path, token=TOKEN) as real:
         good = staging(tmp_path, real.url, EDGEPROF_STAGING_VERSION=edgeprof.__version__)
         assert len(good) > 10 and all(good.values()), good
-        good = staging(tmp_path, real.url, EDGEPROF_STAGING_VERSION="0.0.0")
-        assert [name for name, passed in good.items() if not passed] == ["test_it_is_the_version_that_was_deployed"]
+        for wrong in ({"EDGEPROF_STAGING_VERSION": "0.0.0"}, {"EDGEPROF_STAGING_REVISION": "f" * 40}):
+            good = staging(tmp_path, real.url, **wrong)
+            assert [name for name, passed in good.items() if not passed] == ["test_it_is_the_version_that_was_deployed"]
 
 
 def test_the_little_server_passes_where_nothing_is_broken(tmp_path):

@@ -1,8 +1,8 @@
 """A deployed edgeprof, asked over HTTP: is it up, closed without the token, open with it, and the one expected?
 
 ``EDGEPROF_STAGING_URL`` names it, ``EDGEPROF_STAGING_TOKEN_FILE`` the file with its token; ``EDGEPROF_STAGING_VERSION``
-is the version that is expected, ``EDGEPROF_STAGING_RETRY_SECONDS`` how long it may take to come up,
-``EDGEPROF_STAGING_ENVIRONMENT`` its name (staging).
+is the version that is expected, ``EDGEPROF_STAGING_REVISION`` the commit of its image,
+``EDGEPROF_STAGING_RETRY_SECONDS`` how long it may take to come up, ``EDGEPROF_STAGING_ENVIRONMENT`` its name (staging).
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ def test_it_is_the_version_that_was_deployed(metrics):
     assert info.labels["version"]
     if wanted := os.environ.get("EDGEPROF_STAGING_VERSION"):
         assert info.labels["version"] == wanted
+    if wanted := os.environ.get("EDGEPROF_STAGING_REVISION"):
+        assert info.labels["revision"] == wanted, "another image was deployed in the meantime"
 
 
 def test_the_explorer_s_page_answers(token):
