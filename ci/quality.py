@@ -7,9 +7,17 @@ import os
 
 import nox
 
+from ci.base import git
 from ci.steps import IN_CI, PROFILE, ROOT, evidence, failed, install
 
 PROFILES = ("offline", "hosted")
+
+
+def older_than_the_commit() -> list[str]:
+    """Return the evidence that cannot be of the commit that is checked out, for it was there before."""
+    made = git(ROOT, "log", "-1", "--format=%ct")
+    files = [path for path in (ROOT / "reports").rglob("*") if path.suffix in (".xml", ".json", ".sarif")]
+    return [str(path.relative_to(ROOT)) for path in sorted(files) if made and path.stat().st_mtime < int(made)]
 
 
 # On a laptop not every Python and tool is there: what is missing is in the list at the end, not a reason to be red.
@@ -22,6 +30,10 @@ def quality_gate(session: nox.Session) -> None:
     install(session)
     if needs := os.environ.get("NEEDS"):  # GitHub's, of every job
         (ROOT / "reports" / "needs.json").write_text(json.dumps(json.loads(needs)), encoding="utf-8")
+    if stale := older_than_the_commit():
+        listed = ", ".join(stale[:5]) + (f" and {len(stale) - 5} more" if len(stale) > 5 else "")
+        # Only a warning: clocks differ between whoever commits and what runs.
+        session.warn(f"Older than the commit that is judged: {listed}. Make them anew, or remove reports/.")
     out = evidence("quality")
     results = out / "results.json"
     results.unlink(missing_ok=True)  # a gate that does not come to an end has no verdict

@@ -41,6 +41,12 @@ every = pytest.mark.parametrize("name", EXACT)
 every_microcontroller = pytest.mark.parametrize("name", MICROCONTROLLERS)
 
 
+def often(names: Sequence[str], *some: str) -> pytest.MarkDecorator:
+    """Return a test's boards: some always, the others of the same kind at night."""
+    rest = [pytest.param(name, marks=pytest.mark.nightly) for name in names if name not in some]
+    return pytest.mark.parametrize("name", [*some, *rest])
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return fable-0.5m in a quantization, or a tiny model."""
@@ -103,7 +109,7 @@ def burning(processes: int = 4) -> Iterator[None]:
             one.wait()
 
 
-@every
+@often(EXACT, "wasm", "stm32f405")
 def test_a_busy_machine_changes_no_number(name, quiet, models, tmp_path):
     needs_board(name)
     model, jobs = work(name)
@@ -114,7 +120,7 @@ def test_a_busy_machine_changes_no_number(name, quiet, models, tmp_path):
     assert differences(first, edgeprof.open(tmp_path)) == []
 
 
-@every
+@often(EXACT, "rp2040", "stm32f405")
 def test_an_emulator_that_starts_slowly_is_not_asked_twice(name, quiet, models, tmp_path, monkeypatch):
     needs_board(name)
     monkeypatch.setattr(driver, "HELLO_SECONDS", 0.03)
@@ -153,7 +159,7 @@ def flooded_whole(name: str, model: Path, pause: float) -> tuple[list[tuple[Any,
     return frames, n_bytes
 
 
-@every_microcontroller
+@often(MICROCONTROLLERS, "rv32imac", "lx106")
 def test_a_host_that_reads_slowly_changes_no_number(name, models):
     needs_board(name)
     eager, _ = flooded_whole(name, models("tiny-Q8_0"), 0)

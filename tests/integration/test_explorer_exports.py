@@ -115,9 +115,9 @@ def run_cells(tmp_path, *cells: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        ('explorer.update(phase="decod")', "decode"),
+        pytest.param('explorer.update(phase="decod")', "decode", marks=pytest.mark.nightly),
         ("explorer._source.dataset = None; explorer._source._kept.clear(); explorer.detail.value = 'stages'", "None"),
-        ('explorer.run_a.value = "nobody"', "nobody|Invalid selection"),
+        pytest.param('explorer.run_a.value = "nobody"', "nobody|Invalid selection", marks=pytest.mark.nightly),
     ],
 )  # fmt: skip
 def test_papermill_hears_what_fails(tmp_path, cell, said):

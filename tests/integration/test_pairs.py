@@ -83,7 +83,7 @@ def test_a_build_held_against_itself_is_exactly_equal_and_quantizations_are_not(
     assert list(changed) == [False] * 4 + [True]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(bool(boards.why_not("host")), reason="needs a C compiler")
 def test_the_noise_of_this_machine_is_measured(tmp_path):
     plan, out = written(tmp_path, "plan.toml", "host"), tmp_path / "data"

@@ -197,7 +197,7 @@ def test_the_notebooks_make_reports_of_the_reference_data(tmp_path, capsys):
     ("given", "message"),
     [
         ("board=wasp", "no run with board 'wasp'. Did you mean 'wasm'?"),
-        ("baseline=Q4_1", "Did you mean 'Q4_0'?"),
+        pytest.param("baseline=Q4_1", "Did you mean 'Q4_0'?", marks=pytest.mark.nightly),
     ],
 )
 def test_a_value_that_the_data_do_not_have_names_the_closest(tmp_path, capsys, given, message):
@@ -286,7 +286,14 @@ def test_the_leaderboard_of_a_data_set(tmp_path, capsys):
     assert main(["report", "--leaderboard", str(tmp_path / "none"), "--out", str(tmp_path)]) == 5
 
 
-@pytest.mark.parametrize("name", ["00_quickstart", "02_inspect_run", "03_compare_quantizations", "04_memory_budget"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "00_quickstart",
+        "03_compare_quantizations",
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("02_inspect_run", "04_memory_budget")),
+    ],
+)
 def test_a_notebook_needs_nothing_but_the_data(tmp_path, name):
     """Of a board, models and prompts that the reference data do not have, without a vocabulary and an image."""
     handmade.stored(tmp_path / "data", "one", "first")

@@ -70,7 +70,12 @@ def test_the_stages_are_the_pass_in_time_too(tmp_path, models):
     assert len(rest) == 2 and rest["share"].between(0, REST).all(), rest
 
 
-@pytest.mark.parametrize("target", EXACT)
+OFTEN = ("wasm", "stm32f405")
+
+
+@pytest.mark.parametrize(
+    "target", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.nightly) for name in EXACT]
+)
 def test_timing_the_stages_costs_next_to_nothing(tmp_path, models, target):
     """Against the same firmware without the stages' clock, which makes the same tokens."""
     runnable(target)
