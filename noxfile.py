@@ -220,10 +220,14 @@ def capture_reference(session: nox.Session, *more: str) -> None:
 
 @nox.session(tags=["nightly"])
 def nightly(session: nox.Session) -> None:
-    """Run the tests that take minutes."""
+    """Run the tests that take minutes; with EDGEPROF_RESULTS=FOLDER, record there what ran."""
     install(session, "test", "firmware")
     session.install("uv")  # a test makes environments with other versions of wasmtime
     pytest(session, "-m", "nightly", "tests")
+    if folder := os.environ.get("EDGEPROF_RESULTS"):
+        report = str(evidence("junit") / "nightly.xml")
+        out = str(Path(folder) / "nightly.json")
+        session.run("python", "tests/record_nightly.py", report, "--out", out, env={"PYTHONPATH": "tests"})
 
 
 @nox.session(name="reference-nightly", tags=["nightly"])
