@@ -6,7 +6,9 @@ They describe tokens. Whether two groups differ is another question, which runs 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,7 @@ __all__ = ["linear_quantiles", "token_quantiles"]
 
 _ALIKE = ("clock", "tick_hz", "emulator", "emulator_version", "emulator_flags")
 """Ticks of runs that differ in one of these are not the same thing."""
+_THREADS = min(4, os.cpu_count() or 1)
 Values = npt.NDArray[Any]
 
 
@@ -36,7 +39,7 @@ def token_quantiles(
 ) -> pd.DataFrame:  # fmt: skip
     """Return exact quantiles of a column of ``tokens`` for each group of runs.
 
-    What is kept in memory is 8 bytes a token, those of one group a second time, and a few batches of the files.
+    What is kept in memory is 8 bytes a token, those of a few groups a second time, and a few batches of the files.
 
     Parameters
     ----------
@@ -88,7 +91,12 @@ def token_quantiles(
     table["tokens"] = [sum(map(len, parts)) for parts in values]
     if alike:
         table = _one_clock(table, key, alike)
-    rows = [linear_quantiles(np.concatenate(values[i] or [np.empty(0)]), wanted) for i in table.index]
+
+    def of_group(i: int) -> Values:
+        return linear_quantiles(np.concatenate(values[i] or [np.empty(0)]), wanted)
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # numpy lets go of the interpreter while it selects
+        rows = list(pool.map(of_group, table.index))
     table[names] = np.array(rows).reshape(len(table), len(names))
     return table[[*key, "tokens", *names]].reset_index(drop=True)
 
