@@ -223,11 +223,11 @@ def nightly(session: nox.Session) -> None:
     """Run the tests that take minutes; with EDGEPROF_RESULTS=FOLDER, record there what ran."""
     install(session, "test", "firmware")
     session.install("uv")  # a test makes environments with other versions of wasmtime
-    pytest(session, "-m", "nightly", "tests")
+    pytest_on_all_cores(session, "nightly", *folders("integration", "performance", "simulation", "unit"))
     if folder := os.environ.get("EDGEPROF_RESULTS"):
-        report = str(evidence("junit") / "nightly.xml")
+        reports = [str(evidence("junit") / f"nightly{part}.xml") for part in ("", "-alone")]
         out = str(Path(folder) / "nightly.json")
-        session.run("python", "tests/record_nightly.py", report, "--out", out, env={"PYTHONPATH": "tests"})
+        session.run("python", "tests/record_nightly.py", *reports, "--out", out, env={"PYTHONPATH": "tests"})
 
 
 @nox.session(name="reference-nightly", tags=["nightly"])

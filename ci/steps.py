@@ -200,19 +200,31 @@ def failures(report: Path) -> list[str]:
     return found or ["no test failed: pytest itself did"]
 
 
-def pytest_on_all_cores(session: nox.Session, marks: str, *args: str, covered: bool = False) -> None:
-    """Run pytest on all cores, then once more for what minds the clock and must not have others beside it."""
+def pytest_on_all_cores(session: nox.Session, marks: str, *places: str, covered: bool = False) -> None:
+    """Run pytest on all cores, then once more for what minds the clock and must not have others beside it.
+
+    ``places`` are files and folders of tests.
+    """
     # In the order of the folders, so that what takes longest does not begin last.
     xdist = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder", "-m", f"({marks}) and not alone")
     broken, together = None, True
     try:
-        together = run_pytest(session, *xdist, *args, covered=covered)
+        together = run_pytest(session, *xdist, *places, covered=covered)
     except CommandFailed as error:
         broken = error  # one run tells of all that fails
-    if not run_pytest(session, "-m", f"({marks}) and alone", *args, part="-alone") and not together:
+    # Of those files alone that have such a test: to look into all of them takes a quarter of a minute.
+    files = [file for place in places for file in alone(ROOT / place)]
+    apart = bool(files) and run_pytest(session, "-m", f"({marks}) and alone", *files, part="-alone")
+    if not apart and not together:
         not_run(session, session.name, "No test was selected.")
     if broken:
         raise broken
+
+
+def alone(place: Path) -> list[str]:
+    """Return the files of a folder, or the file itself, in which a test is marked ``alone``."""
+    files = sorted(place.rglob("test_*.py")) if place.is_dir() else [place]
+    return [str(file) for file in files if "mark.alone" in file.read_text(encoding="utf-8")]
 
 
 def folders(*names: str) -> list[str]:

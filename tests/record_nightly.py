@@ -13,9 +13,9 @@ from typing import Any
 from machine import record
 
 
-def ran(report: Path) -> dict[str, Any]:
-    """Return the tests of a JUnit report by name, with their seconds; those that did not run with the reason."""
-    cases = list(ET.parse(report).getroot().iter("testcase"))
+def ran(reports: list[Path]) -> dict[str, Any]:
+    """Return the tests of JUnit reports by name, with their seconds; those that did not run with the reason."""
+    cases = [case for report in reports for case in ET.parse(report).getroot().iter("testcase")]
     passed, not_run = {}, {}
     for case in cases:
         name = f"{case.get('classname', '').removeprefix('tests.')}::{case.get('name')}"
@@ -27,17 +27,17 @@ def ran(report: Path) -> dict[str, Any]:
         else:
             passed[name] = round(float(case.get("time", "0")), 1)
     if not passed:
-        raise SystemExit(f"{report} has no test that ran.")
+        raise SystemExit(f"{reports[0]} has no test that ran.")
     return {"passed": len(passed), "seconds": passed, "not_run": not_run}
 
 
 def main() -> None:
-    """Record a report."""
+    """Record reports."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("report", type=Path)
+    parser.add_argument("reports", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    record(args.out, ran(args.report), "numpy", "pandas", "pyarrow", "scipy")
+    record(args.out, ran(args.reports), "numpy", "pandas", "pyarrow", "scipy")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ def test_sixteen_power_streams_beside_a_busy_kernel(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.alone
 def test_a_minute_of_each(tmp_path: Path) -> None:
     sixty_four_lines(tmp_path / "lines", 60.0)
     sixteen_power_streams(tmp_path / "power", 60.0)

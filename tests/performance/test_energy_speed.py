@@ -10,7 +10,7 @@ import energy_speed
 
 SIZES = [
     pytest.param(1_000_000, marks=pytest.mark.performance, id="1 M"),
-    pytest.param(100_000_000, marks=pytest.mark.nightly, id="100 M"),
+    pytest.param(100_000_000, marks=[pytest.mark.nightly, pytest.mark.alone], id="100 M"),
 ]
 
 
@@ -34,6 +34,7 @@ def test_pandas_takes_many_times_as_long():
 
 
 @pytest.mark.nightly
+@pytest.mark.alone
 def test_pandas_takes_many_times_as_long_for_many():
     figures = energy_speed.beside_pandas(energy_speed.PANDAS_SAMPLES, 2)
     assert figures["pandas_over_edgeprof"] >= 15, figures

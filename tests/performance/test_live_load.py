@@ -35,5 +35,6 @@ def test_thirty_seconds(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.alone
 def test_five_minutes(tmp_path: Path) -> None:
     a_thousand_tokens_a_second(tmp_path, 300.0)

@@ -20,6 +20,7 @@ ANYTHING = st.text(max_size=200) | st.sampled_from(handmade.HOSTILE)
 SURROGATES = st.text(st.characters(codec=None), max_size=200)  # these no table can hold
 
 
+@pytest.mark.slow
 @given(ANYTHING | SURROGATES, st.integers(min_value=1, max_value=100))
 def test_no_control_character_reaches_a_terminal(text, longest):
     clean = display.terminal_text(text, longest)

@@ -138,6 +138,7 @@ def test_an_image_says_where_its_model_goes(name, tmp_path):
     assert len(large) == 64 + room  # and no byte behind the flash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLASH)
 def test_damage_is_a_sentence(name, tmp_path):
     """Each damage is either refused or harmless: no other exception, and nothing that lies outside of the flash."""

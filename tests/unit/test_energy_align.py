@@ -128,6 +128,7 @@ def test_a_wall_clock_that_is_wrong_moves_no_run_that_the_edges_place():
     assert right(match_edges(BOARD, seen(MANY), PERIOD_NS, about=(0.0, 1e8)), BOARD)
 
 
+@pytest.mark.slow
 def test_of_thousands_of_even_passes_the_place_by_the_wall_clock_is_tried():
     meter = seen(np.arange(BEGIN_NS, BEGIN_NS + 30e9, TOKEN_NS))
     begin = BEGIN_NS + 1400 * TOKEN_NS

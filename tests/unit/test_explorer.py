@@ -75,6 +75,7 @@ def test_a_position_that_no_context_has_takes_no_memory():
     assert summarize(np.array([1, 4_000_000_000]), np.array([2.0, 3.0])).position.tolist() == [1, 4_000_000_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1280, 1281, 30_000, 2_000_000])
 def test_a_mean_line_of_very_many_positions_has_no_more_points_than_can_be_seen(n):
     position = np.arange(10, 10 + n)
@@ -257,6 +258,7 @@ def test_a_brush_is_the_slider(explorer):
     assert len(explorer._painter.axes["cost"].get_children()) == n_artists, "brushing leaves something behind"
 
 
+@pytest.mark.slow
 def test_pinned_runs_stand_side_by_side(explorer, reference):
     explorer.update(run_b=some(reference, "wasm", quant="Q4_0", prompt_id="lost-kite"), detail="stages")
     table = explorer.statistics_table()
@@ -270,6 +272,7 @@ def test_pinned_runs_stand_side_by_side(explorer, reference):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_axis_fits_what_is_drawn_now_whatever_was_before(explorer, reference):
     explorer.update(value="nll")
     fresh = figure(reference, explorer.view)
@@ -303,6 +306,7 @@ def test_filters_leave_only_runs_that_match(explorer):
     assert len(explorer._painter.axes["distribution"].lines) == 3  # one group, two lines of quantiles
 
 
+@pytest.mark.slow
 def test_ticks_of_several_boards_share_no_axis(explorer):
     explorer.update(boards=("wasm", "rp2040"))
     assert "median of its board" in explorer._painter.axes["cost"].get_ylabel()
@@ -357,6 +361,7 @@ def test_a_pinned_run_is_drawn_where_its_tokens_are_though_its_board_is_unknown(
     assert len(front_points(explorer._source, explorer.view, explorer.pinned())[0]) == 1
 
 
+@pytest.mark.slow
 def test_a_pinned_run_that_nothing_chosen_is_alike_to_is_not_drawn(reference):
     painter = Painter(Source(reference), Figure())
     painter.paint(View(boards=("wasm",), run_a=some(reference, "rp2040")))
@@ -372,6 +377,7 @@ def test_what_is_not_there_is_said_in_words(explorer, reference):
     assert "No decode pass" in explorer._painter.axes["cost"].texts[0].get_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -390,6 +396,7 @@ def test_a_wrong_value_is_shown_and_raised_and_the_view_stays(explorer, change, 
     assert "alert" not in explorer.message.value
 
 
+@pytest.mark.slow
 def test_an_unwritable_folder_is_said(explorer, tmp_path):
     (tmp_path / "file").write_text("x")
     explorer._output_dir = tmp_path / "file"
@@ -409,6 +416,7 @@ def test_an_empty_data_set():
         explorer.update(detail=detail)
 
 
+@pytest.mark.slow
 def test_one_run_that_says_little():
     one = run(model_sha256=None, clock=None, quant=None, board=None, prompt_id=None, model=None)
     explorer = edgeprof.explore(dataset([one], [token("c/0-0001", 5, "decode", 0, 100)]))
@@ -474,6 +482,7 @@ def test_a_view_is_a_figure_without_widgets(reference):
     assert len(made.axes) == 3 and made.axes[0].get_xlabel() == "position in the context [token]"
 
 
+@pytest.mark.slow
 def test_other_figures_keep_their_backend():
     code = (
         "import matplotlib as mpl; import edgeprof.explorer; from matplotlib import pyplot as plt; "

@@ -46,6 +46,7 @@ def rows(table) -> dict[tuple[str, str], dict[str, Any]]:
     return {(r["board"], r["quant"]): r for r in table.to_dict("records")}
 
 
+@pytest.mark.slow
 def test_ratios_are_to_the_same_board_s_own_reference(data):
     assert common_reference(data) == ("m", "Q8_0")  # F16 has more bits, and does not fit on both
     found = rows(fleet(data))
@@ -58,6 +59,7 @@ def test_ratios_are_to_the_same_board_s_own_reference(data):
     assert other["big", "F16"]["cost_ratio"] == pytest.approx(4 / 3)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_says_by_how_much(data):
     row = rows(fleet(data))["small", "F16"]
     assert not row["fits"] and math.isnan(row["cost_ratio"])
@@ -75,6 +77,7 @@ def test_perplexity_belongs_to_the_file(data):
     assert {r["perplexity_board"] for r in found.values()} == {"big"}
 
 
+@pytest.mark.slow
 def test_the_table_is_one_page(data):
     table = fleet_table(fleet(data))
     assert list(table.columns) == ["file", "bits / weight", "size", "perplexity", "big", "small"]

@@ -136,6 +136,7 @@ def test_pairs_of_which_all_candidates_timed_out_say_so():
         assert "prompt 'p' (10 of 10 runs: timeout)" in check.reason
 
 
+@pytest.mark.slow
 def test_pairs_without_a_change_do_not_stand_in_for_those_that_died():
     calm = paired(first=20, sha="old")
     assert gate(dataset(calm), None, RULES).exit_code == 0

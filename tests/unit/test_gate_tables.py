@@ -14,6 +14,7 @@ def gated():
     return gate_paths(edgeprof.reference("gate"))
 
 
+@pytest.mark.slow
 def test_what_changed_is_drawn_and_what_is_equal_is_not(gated):
     shown = tables.checks_for_plot(gated)
     assert set(shown["smallest"]) == {0.1}

@@ -473,6 +473,7 @@ def test_later_overrides_count_where_they_match():
     assert rule == {"wasm": Rule(COST, 0.05), "rp2040": Rule(COST, 0.02, optional=True)}
 
 
+@pytest.mark.slow
 def test_an_override_for_no_cell_is_said():
     rules = parse_rules({"override": [{"metric": COST, "board": "rp2400", "limit_pct": 2}]})
     assert "'rp2400'" in gate(dataset(sets()), dataset(sets()), rules).notes[0]

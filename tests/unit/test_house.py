@@ -146,6 +146,7 @@ def test_workflows_test_the_matrix():
     assert sorted(found) == sorted(matrix())
 
 
+@pytest.mark.slow
 def test_no_file_names_a_machine():
     # Put together here, so that this file does not name one either.
     homes = "|".join(("root", "work", r"home/(?!you\b)\w+", r"Users/(?!you\b)\w+", "opt/(?:pypi|wheels)"))

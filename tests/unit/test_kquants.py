@@ -179,6 +179,7 @@ def test_tiny_weights(kind: str) -> None:
             assert np.all(read == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", K_TYPES)
 @settings(max_examples=60, deadline=None)
 @given(st.data())

@@ -149,6 +149,7 @@ def test_the_ternary_model_loses_nothing_as_a_ternary_file(quant: str, folder: P
 # -- how good they are ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_perplexity_rises_as_bits_fall(folder: Path) -> None:
     f16, q8, q4, tq2 = (perplexity(folder, "fable-1.2m", quant) for quant in ("F16", "Q8_0", "Q4_0", "TQ2_0"))
     assert 1.2 < f16 < 1.6

@@ -118,6 +118,7 @@ def test_a_board_says_what_the_listing_does():
         edgeprof.board("rp204")
 
 
+@pytest.mark.slow
 def test_a_gate_says_its_verdict_first(ds):
     gated = dataset(quants={"F16": 30, "Q8_0": 25, "Q4_0": 30}).gate(against=ds)
     assert gated.verdict == "fail"

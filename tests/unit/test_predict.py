@@ -160,6 +160,7 @@ def test_without_captures_of_a_board_only_what_is_too_large_is_certain(tinyllama
 # -- predictions ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_large_model_does_not_fit_and_lies_outside_of_what_was_captured(tinyllama, rp2040):
     p = predict_shape(read_shape(tinyllama), rp2040)
     assert p.fits is False and p.status == "calibrated"

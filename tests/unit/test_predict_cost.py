@@ -172,6 +172,7 @@ def test_runs_whose_model_is_not_found_are_left_out_and_named():
     assert held_out(data).empty
 
 
+@pytest.mark.slow
 def test_curves_over_size_quantization_and_context(tmp_path):
     file = header(tmp_path / "m.gguf", "F16", tied=True, **SIZES["a"])
     data = scaling_curves(file, "rp2040", quants=("Q8_0", "F16"), layers=(1, 2), widths=(1, 2), contexts=(32, 64))

@@ -28,6 +28,7 @@ def calibration():
     return calibrate("stm32f405", SIZES)
 
 
+@pytest.mark.slow
 def test_a_file_is_predicted_at_the_quantization_that_was_asked_for(shape, calibration):
     p = edgeprof.predict(MODEL, "stm32f405", SIZES, quant="q4_0")
     expected = predict_shape(shape.quantized("Q4_0"), calibration)

@@ -360,6 +360,7 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
             read_model_info(path)
 
 
+@pytest.mark.slow
 def test_no_damage_of_the_header_escapes(tmp_path: Path) -> None:
     data = bytearray(small(tmp_path / "in.gguf", extra=True).read_bytes())
     path = tmp_path / "bad.gguf"

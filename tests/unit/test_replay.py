@@ -188,6 +188,7 @@ def test_no_file_at_all():
     assert replay.parse("replay:.").path == Path()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_to_its_end_is_an_error(tmp_path: Path) -> None:
     import os
 
@@ -204,6 +205,7 @@ def test_what_cannot_be_read_to_its_end_is_an_error(tmp_path: Path) -> None:
     assert "cannot be read to its end" in result.failed["cut"]
 
 
+@pytest.mark.slow
 def test_many_that_end_at_once(tmp_path: Path) -> None:
     from edgeprof.capture import Source, capture
 

@@ -132,6 +132,7 @@ def data(made: Path, tmp_path: Path) -> Path:
 # ---- redecode ----
 
 
+@pytest.mark.slow
 def test_redecoding_gives_the_same_files(data: Path) -> None:
     folder = data / "capture=c"
     before, tables = digests(folder), rows(data)

@@ -293,6 +293,7 @@ def test_hostile_names_stay_inside_and_are_kept(tmp_path: Path) -> None:
         assert len(ds.table("tokens", where={"model": name})) == 11
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "nice"), reason="only on POSIX")
 def test_the_sealer_lets_others_go_first(tmp_path: Path) -> None:
     folder = make_capture(tmp_path, "c", SHORT)

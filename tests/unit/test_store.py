@@ -278,6 +278,7 @@ def test_html_is_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in text
 
 
+@pytest.mark.slow
 def test_reading_while_it_is_sealed(tmp_path: Path) -> None:
     """A reader sees every moment whole, however often segments and pieces change below it."""
     folder = make_capture(tmp_path, "1", [b""])

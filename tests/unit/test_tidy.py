@@ -83,6 +83,7 @@ def test_a_table_of_unknown_costs_has_dashes():
     assert table["mean [tick]"].tolist() == ["–", "–"]
 
 
+@pytest.mark.slow
 def test_the_tradeoff_of_a_comparison(ds):
     points = tidy.tradeoff(compare(ds), "toy")
     assert points["group"].tolist() == ["F16", "Q4_0", "Q4_0 · other"]

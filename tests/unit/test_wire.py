@@ -90,6 +90,7 @@ def test_how_a_stream_is_cut_makes_no_difference(parts: list[bytes], data: st.Da
         assert piece.end - piece.start - len(piece.data) in (0, 1)
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=4000, max_size=15000), st.lists(st.integers(0, 15000), max_size=5))
 def test_long_stretches_are_cut_alike(noise: bytes, cuts: list[int]) -> None:
     stream = noise.replace(b"\0", b"x") + b"\0" + noise
