@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 __all__ = ["Seen", "axe", "browser", "seen"]
 
 _SYSTEM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_LONGEST = 60
+"""Characters of a temporary folder: an address has 107, and the browser adds some forty."""
 
 
 @dataclass
@@ -35,9 +39,16 @@ def browser() -> Iterator[Any]:
         if found is None and not Path(playwright.chromium.executable_path).exists():
             pytest.skip("needs a browser: apt-get install chromium, or playwright install chromium")
         # Without the sandbox, which does not start as root or in a container; only our own pages are opened.
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], env=_environment())
         yield started
         started.close()
+
+
+def _environment() -> dict[str, str]:
+    """Return what the browser is started with: its socket's address has no room for a folder deep in a clone."""
+    if len(tempfile.gettempdir()) < _LONGEST or not Path("/tmp").is_dir():
+        return dict(os.environ)
+    return os.environ | {"TMPDIR": "/tmp"}
 
 
 def axe() -> str:
