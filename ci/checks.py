@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,22 +160,41 @@ def found(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join(map(str, places)))
 
 
-def run(name: str) -> bool:
-    """Run a check, print what it found and how long it took; return whether it was fine."""
-    began, fine = time.monotonic(), True
+def run(name: str) -> tuple[bool, str]:
+    """Run a check; return whether it was fine, and what it printed, with how long it took."""
+    began, fine, said = time.monotonic(), True, ""
     for command in CHECKS[name].commands():  # to the end, so that one run shows all
-        fine &= run_command(command)
-    print(f"{'ok    ' if fine else 'FAILED'} {name} ({time.monotonic() - began:.1f} s)", flush=True)
-    return fine
+        well, text = run_command(command)
+        fine, said = fine and well, said + text
+    return fine, f"{said}{'ok    ' if fine else 'FAILED'} {name} ({time.monotonic() - began:.1f} s)"
 
 
-def run_command(command: Command) -> bool:
-    """Run a command in the clone; return whether it ended well."""
+def run_command(command: Command) -> tuple[bool, str]:
+    """Run a command in the clone; return whether it ended well, and what it printed."""
     program = found(command[0])
     if program is None:
-        print(f"{command[0]} is not here: {WHAT_TO_INSTALL}", file=sys.stderr, flush=True)
-        return False
-    return subprocess.run([program, *command[1:]], cwd=ROOT, check=False).returncode == 0
+        return False, f"{command[0]} is not here: {WHAT_TO_INSTALL}\n"
+    done = subprocess.run(
+        [program, *command[1:]],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    return done.returncode == 0, done.stdout
+
+
+def run_all(names: list[str]) -> list[str]:
+    """Run checks, as many at once as there are cores, and print what each said in their order; return what failed."""
+    failed = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, (fine, said) in zip(names, pool.map(run, names), strict=True):
+            print(said, flush=True)
+            if not fine:
+                failed.append(name)
+    return failed
 
 
 def hooks() -> str:
@@ -213,8 +233,7 @@ def main(argv: list[str] | None = None) -> int:
         print(hooks(), end="")
         return 0
     names = args.names or [name for name, check in CHECKS.items() if check.of_ci or not args.ci]
-    failed = [name for name in names if name not in args.without and not run(name)]
-    if failed:
+    if failed := run_all([name for name in names if name not in args.without]):
         print(f"\nFailed: {', '.join(failed)}. One alone: python -m ci.checks {failed[0]}", file=sys.stderr)
     return 1 if failed else 0
 

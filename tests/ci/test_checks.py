@@ -52,7 +52,7 @@ def test_a_tool_that_is_missing_is_a_failure(monkeypatch, capsys) -> None:
     gone = checks.Check("", checks.always(["edgeprof-no-such-tool"]))
     monkeypatch.setitem(checks.CHECKS, "codespell", gone)
     assert checks.main(["codespell"]) == 1
-    assert "edgeprof-no-such-tool is not here" in capsys.readouterr().err
+    assert "edgeprof-no-such-tool is not here" in capsys.readouterr().out
 
 
 def test_one_that_finds_something_does_not_keep_others_from_running(monkeypatch, capfd) -> None:
@@ -64,6 +64,30 @@ def test_one_that_finds_something_does_not_keep_others_from_running(monkeypatch,
     assert "42" in said.out and "43" in said.out and "ok     good" in said.out
     assert "Failed: bad." in said.err
     assert checks.main(["--without=bad"]) == 0
+
+
+WAITS = """\
+import pathlib, sys, time
+own, other = map(pathlib.Path, sys.argv[1:])
+own.touch()
+print("begins", flush=True)
+end = time.monotonic() + 30
+while not other.exists():
+    assert time.monotonic() < end
+    time.sleep(0.01)
+print("ends")
+"""
+
+
+def test_they_run_beside_each_other_and_speak_one_after_the_other(tmp_path, monkeypatch, capfd) -> None:
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    first = checks.Check("", checks.always(checks.python("-c", WAITS, one, two)))
+    second = checks.Check("", checks.always(checks.python("-c", WAITS, two, one)))
+    monkeypatch.setattr(checks, "CHECKS", {"one": first, "two": second})
+    monkeypatch.setattr(checks.os, "cpu_count", lambda: 2)
+    assert checks.main([]) == 0
+    said = [line.split(" (")[0] for line in capfd.readouterr().out.splitlines()]
+    assert said == ["begins", "ends", "ok     one", "begins", "ends", "ok     two"]
 
 
 # ---- a planted key ----

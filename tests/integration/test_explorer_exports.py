@@ -68,6 +68,7 @@ def test_the_figure_is_written_in_three_formats(explorer):
     assert all(str(path) in explorer.exported.value for path in paths)
 
 
+@pytest.mark.nightly
 def test_the_reports_that_it_names_are_made(explorer):
     path = explorer.save_report()
     command = shlex.split(explorer.exported.value.split("<pre")[1].partition(">")[2].partition("<")[0])

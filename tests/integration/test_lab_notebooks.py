@@ -10,6 +10,8 @@ from edgeprof.parameters import list_notebooks
 
 pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
 NOTEBOOKS = list_notebooks()
+OFTEN = ("00_quickstart", "03_compare_quantizations", "90_explore")
+"""Those that are opened in CI, too: the first, the one with most figures, one with widgets. There, nbval runs all."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,9 @@ def chromium():
         yield started
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.nightly) for name in NOTEBOOKS]
+)
 def test_a_notebook_runs_from_top_to_bottom(chromium, server, tmp_path, name):
     with lab.tab(chromium, server) as tab:
         notebook = lab.Notebook.open(tab, server, NOTEBOOKS[name].name)

@@ -99,7 +99,13 @@ def frames_in(data: bytes) -> list[tuple[int, int, int]]:
 # ---- whole ----
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGTERM, id="terminated", marks=pytest.mark.nightly),
+        pytest.param(signal.SIGKILL, id="killed"),
+    ],
+)
 def test_a_broker_restarts_while_a_board_is_bridged(tmp_path, board, broker, number):
     one, tap, out, runs = broker(), tmp_path / "tap", tmp_path / "data", 500
     url = one.url("lab/one")

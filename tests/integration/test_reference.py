@@ -22,7 +22,7 @@ def committed():
     return edgeprof.open(edgeprof.reference())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_the_demo_captures_is_in_the_reference(tmp_path, committed):
     run_sweep(load_plan(resources.path("data/demo.toml")), tmp_path)
     assert verify(tmp_path) == []
@@ -40,7 +40,7 @@ def test_the_logits_are_captured_again(tmp_path):
     assert differences(again, stored) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_the_gate_shows_is_captured_again(tmp_path):
     if why := boards.why_not("stm32f405"):
         pytest.skip(f"needs {why}")

@@ -303,7 +303,13 @@ def test_the_token_is_nowhere_to_be_found(server):
     assert files and all(TOKEN.encode() not in p.read_bytes() for p in files)
 
 
-@pytest.mark.parametrize("harm", ["gone", "manifest", "header", "zone", "nested", "table"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *("gone", "manifest", "table"),
+        *(pytest.param(harm, marks=pytest.mark.nightly) for harm in ("header", "zone", "nested")),
+    ],
+)
 def test_health_is_503_while_the_data_set_cannot_be_read(tmp_path, small, harm):
     data, aside = tmp_path / "data", tmp_path / "aside"
     capture = min(REFERENCE.glob("capture=*"))
@@ -347,7 +353,9 @@ def test_it_ends_at_once_when_nobody_is_there(tmp_path, small, number):
     assert "ended" in running.said() and "Traceback" not in running.said()
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 1.5, 2.0])
+@pytest.mark.parametrize(
+    "seconds", [0.0, 1.0, *(pytest.param(seconds, marks=pytest.mark.nightly) for seconds in (0.5, 1.5, 2.0))]
+)
 def test_a_signal_before_it_serves_is_an_end_like_any_other(tmp_path, small, seconds):
     temporary, output = tmp_path / "tmp", tmp_path / "output.txt"
     temporary.mkdir()

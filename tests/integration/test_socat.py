@@ -62,7 +62,13 @@ class Writer(threading.Thread):
             os.close(port)
 
 
-@pytest.mark.parametrize("bytes_per_second", [11_520, 400_000], ids=["115,200 baud", "4 Mbaud"])
+@pytest.mark.parametrize(
+    "bytes_per_second",
+    [
+        pytest.param(11_520, id="115,200 baud"),
+        pytest.param(400_000, id="4 Mbaud", marks=pytest.mark.nightly),
+    ],
+)
 def test_what_came_before_the_cable_was_cut_is_whole(tmp_path: Path, cable: SocatCable, bytes_per_second: int) -> None:
     out = tmp_path / "data"
     command = [sys.executable, "-m", "edgeprof", "capture", str(cable.host), "--out", str(out), "--seconds", "20"]

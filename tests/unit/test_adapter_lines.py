@@ -167,6 +167,7 @@ def test_noise_says_nothing(line):
     assert feed(line, {}) == ("", [])
 
 
+@pytest.mark.slow
 @given(st.permutations(LINES), st.lists(st.sampled_from(NOISE), min_size=len(LINES), max_size=len(LINES)))
 def test_no_line_changes_what_another_one_says(lines, noise):
     memories: dict = {}

@@ -52,6 +52,7 @@ def test_unknown_names_and_options():
         boards.start("wasm", Path("x.gguf"), rom=5)
 
 
+@pytest.mark.slow
 def test_a_further_board_can_be_registered(monkeypatch, tmp_path):
     script = tmp_path / "board.py"
 
@@ -85,6 +86,7 @@ def test_a_further_board_can_be_registered(monkeypatch, tmp_path):
         boards.start("fake", Path("m"))
 
 
+@pytest.mark.slow
 def test_a_board_that_will_not_stop_is_killed(tmp_path, monkeypatch):
     script = tmp_path / "board.py"
     script.write_text(
@@ -98,6 +100,7 @@ def test_a_board_that_will_not_stop_is_killed(tmp_path, monkeypatch):
     assert running.stop() < 0  # again does no harm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -193,6 +193,7 @@ def test_two_groups_of_other_prompts_use_those_that_both_have():
 # ---- what is known of the noise ----
 
 
+@pytest.mark.slow
 def test_no_effect_is_smaller_than_the_noise_floor():
     data = paired(1, 12, 1.06)
     noise = Noise(floors={("toy", "decode_median_ticks"): 0.1})

@@ -15,6 +15,7 @@ def made(*rows: dict) -> object:
     return handmade.dataset([handmade.run(f"c/0-{n:04d}", **row) for n, row in enumerate(rows)])
 
 
+@pytest.mark.slow
 def test_of_the_reference_data_it_takes_what_it_always_took():
     ds = edgeprof.open(edgeprof.reference())
     found = choices.choose(ds)

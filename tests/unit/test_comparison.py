@@ -50,6 +50,7 @@ def shifted(by: float, *more: float) -> list[list[float]]:
 # ---- known answers ----
 
 
+@pytest.mark.slow
 def test_a_comparison_computed_by_hand():
     table = rows(compare(of(
         group("Q4_0", [25] * 8 + [35], shifted(0.1, 0.2)), group("F16", [20] * 9, NLL), group("Q8_0", [10] * 9, NLL)
@@ -135,6 +136,7 @@ def test_cost_is_paired_by_prompt_and_position():
     assert table["Q8_0"]["cost_verdict"] == "same"
 
 
+@pytest.mark.slow
 def test_other_prompts_are_refused():
     other = group("Q8_0", [30] * 9, prompt_id="other")
     nothing = compare(of(group("F16", [20] * 9), other))
@@ -174,6 +176,7 @@ def test_a_baseline_that_costs_nothing_judges_nobody():
     assert table["Q8_0"]["cost_verdict"] == "–"
 
 
+@pytest.mark.slow
 def test_other_tokens_are_not_compared():
     runs, tokens = group("Q8_0", nll=shifted(3))
     tokens = [t | {"next_id": t["next_id"] + (t["position"] == 3)} for t in tokens]
@@ -221,6 +224,7 @@ def test_a_mixture_of_files_has_no_perplexity():
     assert "A perplexity is of one model: the base holds several of quant (F16, Q8_0)" in repr(result)
 
 
+@pytest.mark.slow
 def test_what_was_asked_for_is_what_the_note_says():
     ds = of(group("F16", [20] * 9), group("Q8_0", [10] * 9))
     assert "beyond 60 %" in repr(compare(ds, smallest=0.6)) and "beyond 2 %" not in repr(compare(ds, smallest=0.6))
@@ -229,12 +233,14 @@ def test_what_was_asked_for_is_what_the_note_says():
 # ---- baselines ----
 
 
+@pytest.mark.slow
 def test_the_default_baseline_has_the_most_bits():
     ds = of(group("Q4_0", [20] * 9), group("Q8_0", [20] * 9), group("F16", [20] * 9))
     assert compare(ds).baseline == {"toy": ("F16",)}
     assert compare(of(group("Q4_0", [20] * 9), group("Q8_0", [20] * 9))).baseline == {"toy": ("Q8_0",)}
 
 
+@pytest.mark.slow
 def test_a_named_baseline():
     ds = of(group("Q4_0", [10] * 9), group("F16", [20] * 9))
     result = compare(ds, baseline="Q4_0")
@@ -265,6 +271,7 @@ def test_any_column_of_runs_may_tell_groups_apart(column):
     assert table["is_baseline"].sum() == 1
 
 
+@pytest.mark.slow
 def test_numbers_tell_groups_apart_too():
     ds = of(group("F16", [10] * 9, n_ctx=64, capture="a"), group("F16", [20] * 9, n_ctx=128, capture="b"),
             group("F16", [30] * 9, n_ctx=None, capture="c"))  # fmt: skip
@@ -276,6 +283,7 @@ def test_numbers_tell_groups_apart_too():
         compare(ds, by="n_ctx", baseline="65")
 
 
+@pytest.mark.slow
 def test_two_models():
     ds = of(*(group(q, [t] * 9, model=m) for m, q, t in (("a", "F16", 20), ("a", "Q8_0", 10), ("b", "Q8_0", 5))))
     result = compare(ds)
@@ -288,6 +296,7 @@ def test_two_models():
         compare(ds, baseline={"model": "b", "quant": "F16"})
 
 
+@pytest.mark.slow
 def test_two_boards_have_a_baseline_each():
     ds = of(
         *(
@@ -330,6 +339,7 @@ def test_tags_that_are_none_are_nobodys_concern(tags):
     compare(of(group("F16", [20] * 9, tags=tags), group("Q8_0", [20] * 9)))
 
 
+@pytest.mark.slow
 def test_all_pairs():
     ds = of(group("F16", [20] * 9), group("Q8_0", [10] * 9), group("Q4_0", [40] * 9))
     result = compare(ds, all_pairs=True, metrics=["decode_ticks_per_token"])
@@ -381,6 +391,7 @@ def test_boards_of_other_clocks_are_refused():
     assert result.changes["method"].tolist() == ["none", "exact"]
 
 
+@pytest.mark.slow
 def test_two_files_of_one_name_are_refused_unless_told():
     ds = of(
         group("F16", [20] * 9, model_sha256="aa", firmware="1"),
@@ -450,6 +461,7 @@ def test_an_empty_data_set():
         compare(dataset([]))
 
 
+@pytest.mark.slow
 def test_a_group_that_does_not_fit():
     usual = {"quant": "F32", "bits_per_weight": 32.0, "frames_lost": None, "n_prompt": 0}
     big = ([run("big/0-0001", status="does_not_fit", **usual)], [])
@@ -473,6 +485,7 @@ def test_a_group_that_fits_at_times_says_so():
     assert rows(result)["F16"]["status"] == "1 of 2 ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock", ["host", "device_timer", "a new kind"])
 def test_one_run_on_a_noisy_clock_is_not_enough(clock):
     result = compare(of(group("F16", [20] * 9, clock=clock), group("Q8_0", [40] * 9, clock=clock)))
@@ -482,6 +495,7 @@ def test_one_run_on_a_noisy_clock_is_not_enough(clock):
     assert "1 runs a side are too few for an interval" in repr(result)
 
 
+@pytest.mark.slow
 def test_lost_frames_are_said():
     result = compare(of(group("F16", [20] * 9, frames_lost=3), group("Q8_0", [20] * 9)))
     assert "3 frames of these runs were sent and did not arrive" in repr(result)

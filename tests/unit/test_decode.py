@@ -482,6 +482,7 @@ def test_the_echo_of_a_request_changes_nothing() -> None:
     assert "events" not in a
 
 
+@pytest.mark.slow
 def test_a_run_begin_that_never_comes_is_not_waited_for_forever() -> None:
     sent = Sent()
     sent.board.begin()
@@ -533,6 +534,7 @@ def test_hostile_values_are_kept_as_text(value: str) -> None:
     assert len(got["tokens"]) == 11
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(
@@ -636,6 +638,7 @@ def stream_of(actions: list[str], data: st.DataObject) -> bytes:
     return b"".join(parts)
 
 
+@pytest.mark.slow
 @given(st.lists(ACTIONS, max_size=25), st.data())
 def test_segments_make_no_difference(actions: list[str], data: st.DataObject) -> None:
     stream = stream_of(actions, data)
@@ -651,6 +654,7 @@ def test_segments_make_no_difference(actions: list[str], data: st.DataObject) ->
     assert all(len(found) == 1 for found in groups.values())  # a run's rows stay together
 
 
+@pytest.mark.slow
 @given(st.lists(ACTIONS, max_size=25), st.data())
 def test_segments_make_no_difference_where_the_port_was_away(actions: list[str], data: st.DataObject) -> None:
     stream = stream_of(actions, data)
@@ -712,6 +716,7 @@ def ordered(rows: Rows) -> dict[Any, list[dict[str, Any]]]:
     return {key: json.dumps(table.to_pylist()) for key, table in sorted(build(rows, "c").items())}
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(1, 3)), max_size=9),
        st.integers(0, 2**64 - 1))  # fmt: skip
 def test_ticks_of_any_size_are_as_of_single_frames(made: list[tuple[int, int, int]], t_begin: int) -> None:

@@ -51,6 +51,7 @@ def work_of(run, **options):
     return row["decode_weight_bytes_per_token"]
 
 
+@pytest.mark.slow
 def test_a_model_is_known_by_name_and_size_or_not_at_all():
     shape = read_shape(resources.path("data/models/fable-1.2m-F16.gguf"))
     assert work_of(run_of(shape)) == decode_work(shape).weight_bytes

@@ -42,6 +42,7 @@ def test_what_is_cut_says_so():
     assert display.terminal_text("n" * 80) == "n" * 80
 
 
+@pytest.mark.slow
 @given(ANYTHING)
 def test_html_text_has_no_markup(text):
     page = display.html_text(text)

@@ -278,6 +278,7 @@ int main(void) {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compiler", "flags"),
     [("gcc", ()), ("gcc", ("-DEP_CRC_BITWISE", "-DEP_RECORD_BYTES=128")), ("g++", ())],
@@ -305,6 +306,7 @@ def test_power_samples_are_read_back(tmp_path, compiler, flags):
     assert totals["frames"] == len([f for f in got if f.run]) - 1 + 1
 
 
+@pytest.mark.slow
 def test_any_samples_come_back_whatever_their_zeros(tmp_path):
     """Blocks of every length; counts whose bytes are rarely, often or never zero, so that COBS blocks end anywhere."""
     chance = random.Random(3)
@@ -356,6 +358,7 @@ static void toggle(void *user) { (void)user; toggled++; }
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compiler", "flags"), [("gcc", ()), ("gcc", ("-DEP_RECORD_BYTES=128",)), ("g++", ())], ids=str
 )
@@ -402,6 +405,7 @@ int main(void) {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compiler", "flags"),
     [("gcc", ()), ("gcc", ("-DEP_CRC_BITWISE", "-DEP_RECORD_BYTES=128")), ("g++", ())],
@@ -522,6 +526,7 @@ def answers(data: bytes) -> list[tuple[int, int, str]]:
     return [wire.decode_reply(f.body) for f in frames(data) if f.type == Type.REPLY]
 
 
+@pytest.mark.slow
 def test_requests_are_understood(listener):
     ids = list(range(0, 60000, 200))
     data = (

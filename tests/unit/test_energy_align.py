@@ -103,12 +103,14 @@ EVEN = np.arange(61) * TOKEN_NS
 TWICE = seen(np.concatenate([BEGIN_NS + EVEN, BEGIN_NS + 3.3e9 + EVEN]))
 
 
+@pytest.mark.slow
 def test_passes_that_all_take_the_same_are_refused():
     for meter in (TWICE[:61], TWICE):
         with pytest.raises(NotComparableError, match=r"cannot be told from each other.*ep_edge"):
             match_edges(EVEN, meter, PERIOD_NS)
 
 
+@pytest.mark.slow
 def test_one_odd_edge_is_not_taken_for_proof_where_the_rest_fits_alike():
     odd = np.sort(np.append(EVEN, 3.37e8))
     near = (BEGIN_NS - 4e6, BEGIN_NS + 4e6)
@@ -117,6 +119,7 @@ def test_one_odd_edge_is_not_taken_for_proof_where_the_rest_fits_alike():
     assert right(match_edges(odd, seen(BEGIN_NS + odd), PERIOD_NS, about=near), odd)
 
 
+@pytest.mark.slow
 def test_where_the_wall_clock_is_near_enough_it_tells_even_passes_apart():
     fit = match_edges(EVEN, TWICE, PERIOD_NS, about=(BEGIN_NS - 4e6, BEGIN_NS + 4e6))
     assert right(fit, EVEN)
@@ -137,6 +140,7 @@ def test_of_thousands_of_even_passes_the_place_by_the_wall_clock_is_tried():
     assert right(match_edges(EVEN, meter, PERIOD_NS, about=(begin - 4e6, begin + 4e6)), EVEN, begin)
 
 
+@pytest.mark.slow
 def test_other_runs_of_the_board_tell_even_passes_apart():
     """The host timed both runs to a millisecond; the other one's passes are no even ones."""
     other = passes(40, 8, 0.5)

@@ -53,6 +53,7 @@ def test_an_interval_is_the_sum_of_its_parts(current, where, make):
     assert first + second == pytest.approx(whole, rel=1e-9, abs=1e-6)
 
 
+@pytest.mark.slow
 @given(currents, shares, st.floats(0.001, 1000), st.sampled_from([even, uneven]))
 def test_energy_is_in_proportion_to_current(current, where, factor, make):
     samples, more = make(current), make(current * factor)
@@ -63,6 +64,7 @@ def test_energy_is_in_proportion_to_current(current, where, factor, make):
     assert other.error_uj[0] == pytest.approx(factor * one.error_uj[0], rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_partitions_and_stretches_do_not_matter(data):
     current = data.draw(st.lists(st.one_of(st.floats(0, 1e6), st.just(np.nan)), min_size=8, max_size=60).map(np.array))

@@ -212,6 +212,7 @@ def test_a_meter_board_on_a_port_of_its_own(tmp_path):
     assert "the host timed both" in alignment.words
 
 
+@pytest.mark.slow
 def test_a_meters_file_with_the_boards_edges(file_ds):
     check(file_ds, "edges", 150, 0.03)
     for run in (0, 1):
@@ -223,6 +224,7 @@ def test_a_meters_file_with_the_boards_edges(file_ds):
         assert "121 of 121 edges match, D0 against begin, end of each pass, and end" in alignment.words
 
 
+@pytest.mark.slow
 def test_edges_that_the_board_noted_are_what_is_matched(tmp_path):
     captured(tmp_path / "data", lambda board: run_frames(board, said_edges=True))
     take(tmp_path / "data", meter_file(tmp_path / "ppk2.csv"))
@@ -337,6 +339,7 @@ def test_no_meter(tmp_path):
         meter_of(ds, 0)
 
 
+@pytest.mark.slow
 def test_two_meters_of_one_board(tmp_path):
     ds = captured(tmp_path, its_own, a_meter)
     with pytest.raises(NotComparableError, match=r"2 meters may have measured .*'board', 'meter 3 on port 1'"):
@@ -396,6 +399,7 @@ def test_a_file_of_other_edges_falls_back_to_the_clock_and_says_why(tmp_path):
     assert "by no edges: The board says 121 edges and the meter saw 4" in alignment.words
 
 
+@pytest.mark.slow
 def test_a_file_whose_rate_is_wrong_is_refused_even_where_a_clock_would_do(tmp_path):
     captured(tmp_path / "data", run_frames)
     path = meter_file(tmp_path / "ppk2.csv")
@@ -406,6 +410,7 @@ def test_a_file_whose_rate_is_wrong_is_refused_even_where_a_clock_would_do(tmp_p
         meter_of(edgeprof.open(tmp_path / "data"), "run/0-0001")
 
 
+@pytest.mark.slow
 def test_a_run_of_which_nothing_arrived_is_no_evidence_and_no_idling(tmp_path):
     def make(board: FakeBoard) -> Moments:
         def begin() -> None:

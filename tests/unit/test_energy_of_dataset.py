@@ -168,6 +168,7 @@ def test_other_meters_are_refused_and_what_is_synthetic_is_called_so(capsys):
     assert "energy is synthetic" in repr(allowed) and "energy is synthetic" in repr(recommend(ds))
 
 
+@pytest.mark.slow
 def test_recommend_keeps_and_rejects_by_energy():
     ds = dataset(
         measured("a", quant="F16"), measured("b", quant="Q8_0", current_ua=2500.0), unmeasured("d", quant="Q4_0")

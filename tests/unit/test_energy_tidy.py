@@ -133,6 +133,7 @@ def titles(data, **columns):
     return [ax.get_title(loc="left") for ax in drawn]
 
 
+@pytest.mark.slow
 def test_every_title_says_that_power_is_synthetic():
     data = pd.DataFrame(
         {

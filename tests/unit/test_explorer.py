@@ -155,6 +155,7 @@ def test_unknown_values_have_no_colour_and_no_number():
 # ---- the canvas ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -299,6 +300,7 @@ def test_every_word_has_room_whatever_was_seen_before_and_room_is_laid_out_once(
     assert known <= len(explorer._painter._layouts) <= known + 1
 
 
+@pytest.mark.slow
 def test_filters_leave_only_runs_that_match(explorer):
     explorer.update(quants=("Q4_0",), prompts=("lost-kite",))
     assert all("Q4_0" in name and "lost-kite" in name for name, value in explorer.run_a.options if value)
@@ -324,6 +326,7 @@ def counted_unlike(**second):
     return dataset(runs, tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("second", "said"),
     [
@@ -348,10 +351,12 @@ def test_runs_of_one_board_that_were_counted_in_two_ways_share_no_line_and_no_po
     assert explorer.statistics_table()["p50 [tick]"].iloc[2] == "–"
 
 
+@pytest.mark.slow
 def test_a_run_whose_clock_is_unknown_is_not_of_another_clock():
     assert edgeprof.explore(counted_unlike(clock=None))._source.runs["counted"].unique().tolist() == ["toy"]
 
 
+@pytest.mark.slow
 def test_a_pinned_run_is_drawn_where_its_tokens_are_though_its_board_is_unknown():
     one = run(board=None)
     explorer = edgeprof.explore(dataset([one], [token(one["run_id"], p, "decode", 0, 2_000_000) for p in (5, 6)]))
@@ -369,6 +374,7 @@ def test_a_pinned_run_that_nothing_chosen_is_alike_to_is_not_drawn(reference):
     assert painter.axes["cost"].get_legend() is None
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_said_in_words(explorer, reference):
     explorer.update(phase="score", prompts=("lost-kite",))
     assert "No score pass has a latency here" in explorer._painter.axes["cost"].texts[0].get_text()
@@ -452,6 +458,7 @@ def test_names_are_only_text(detail):
             assert harmful(shown.value.replace("\n", "")) == []
 
 
+@pytest.mark.slow
 def test_reload_shows_what_a_capture_that_still_runs_has_sealed_by_now(tmp_path):
     sent = bytearray()
     board = fakeboard.FakeBoard(sent.extend)
@@ -477,6 +484,7 @@ def test_reload_shows_what_a_capture_that_still_runs_has_sealed_by_now(tmp_path)
         assert explorer.range_statistics()["tokens"].tolist() == [29]
 
 
+@pytest.mark.slow
 def test_a_view_is_a_figure_without_widgets(reference):
     made = figure(reference, View(boards=("wasm",), quants=("Q4_0", "Q8_0")))
     assert len(made.axes) == 3 and made.axes[0].get_xlabel() == "position in the context [token]"

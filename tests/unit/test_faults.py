@@ -63,6 +63,7 @@ def test_no_fault_at_all() -> None:
     check(one, through_parquet(one), None)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), FAULTS)
 def test_any_faults(seed: int, faults: list[Fault]) -> None:
@@ -86,6 +87,7 @@ def test_each_kind_of_fault_alone(kind: str) -> None:
     assert (damaged > 0) >= shows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["first", "last"])
 def test_the_first_and_the_last_frame_of_a_run_are_counted(end: str) -> None:
     for seed in range(20):

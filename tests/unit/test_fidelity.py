@@ -296,6 +296,7 @@ def test_without_two_runs_there_is_nothing_to_compare(runs):
         agreement(handmade.dataset(runs))
 
 
+@pytest.mark.slow
 def test_what_a_device_calls_itself_does_no_harm():
     for hostile in handmade.HOSTILE:
         runs = [run("c/0", "F16"), run("c/1", model=hostile)]

@@ -71,6 +71,7 @@ def test_what_does_not_fit_says_by_how_much(data):
     assert fleet_table(fleet(unknown))["a"].tolist() == ["does not fit", "1.00×"]
 
 
+@pytest.mark.slow
 def test_perplexity_belongs_to_the_file(data):
     found = rows(fleet(data))
     assert found["small", "Q4_0"]["perplexity"] == found["big", "Q4_0"]["perplexity"] == pytest.approx(math.exp(1.525))
@@ -97,6 +98,7 @@ def test_without_a_common_file_there_is_no_reference():
         fleet(apart, reference="Q8_0")
 
 
+@pytest.mark.slow
 def test_a_comparison_of_one_board(data):
     table = compare(data, board="small").table
     assert set(table["board"]) == {"small"} and table["quant"].tolist() == ["F16", "Q8_0", "Q4_0"]

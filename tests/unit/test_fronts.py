@@ -41,6 +41,7 @@ def test_who_dominates_is_decided_by_shares_of_each_range() -> None:
     assert list(found["dominated_by"].fillna("")) == ["", "", "g1"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40))
 def test_the_definition(rows: list[tuple[int, int]]) -> None:
     found = pareto(table([(float(a), float(b)) for a, b in rows]), BOTH)

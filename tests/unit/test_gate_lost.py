@@ -58,6 +58,7 @@ def test_no_larger_share_is_none(base, candidate):
     assert lost(runs(*base), runs(*candidate)) == Lost()
 
 
+@pytest.mark.slow
 def test_a_prompt_that_does_not_fit_any_more_is_lost():
     base, candidate = [*runs("ok"), *runs("ok", prompt="q")], [*runs("ok"), *runs("does_not_fit", prompt="q")]
     found = lost(base, candidate)
@@ -118,6 +119,7 @@ def paired(*, dead=(), first=0, n=12, **columns):
     return bases + [half(i, "candidate", status=status.get(i, "ok"), **columns) for i in range(first, first + n)]
 
 
+@pytest.mark.slow
 def test_candidates_of_pairs_that_time_out_are_no_pass():
     assert gate(dataset(paired()), None, RULES).exit_code == 0
     result = gate(dataset(paired(dead=range(4))), None, RULES)
@@ -125,6 +127,7 @@ def test_candidates_of_pairs_that_time_out_are_no_pass():
     assert "prompt 'p' (4 of 12 runs: timeout)" in result.of(NOT)[0].reason
 
 
+@pytest.mark.slow
 def test_pairs_of_which_all_candidates_timed_out_say_so():
     for base_quant in ("Q4_0", "F16"):
         halves = [half(n, "base", quant=base_quant) for n in range(10)]
@@ -146,6 +149,7 @@ def test_pairs_without_a_change_do_not_stand_in_for_those_that_died():
     assert gate(dataset(paired() + died), None, RULES).exit_code == 0  # the noise's, not the change's
 
 
+@pytest.mark.slow
 def test_pairs_with_two_captures_a_side_say_so():
     twice = [half(n, "candidate", capture=f"again-{n}") for n in range(12)]
     result = gate(dataset(paired() + twice), None, RULES)
@@ -156,12 +160,14 @@ def test_pairs_with_two_captures_a_side_say_so():
     assert "missing or did not finish" in gate(dataset(paired() + cut), None, RULES).notes[0]
 
 
+@pytest.mark.slow
 def test_a_base_that_no_candidate_stands_beside_is_missing():
     alone = [half(n, "base", quant="Q8_0") for n in range(20, 23)]
     found = {str(c.cell): c.word for c in gate(dataset(paired() + alone), None, RULES).of(NOT)}
     assert found == {"toy m Q8_0": "missing"}
 
 
+@pytest.mark.slow
 def test_one_side_of_a_gate_that_holds_both_of_a_pair_is_refused():
     plain = dataset([half(n, "base") for n in range(12)])
     for sets in ((dataset(paired()), plain), (plain, dataset(paired()))):

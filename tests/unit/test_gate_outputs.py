@@ -348,6 +348,7 @@ def test_the_summary_is_no_markup_of_a_device(name):
     assert sum(line.count("|") for line in text.splitlines() if line.startswith("| ")) % 11 == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 10, 400, 2000, 20_000, LARGEST_BYTES])
 def test_the_summary_stays_within_its_room(room):
     checks = tuple(replace(FAILED, cell=replace(CELL, quant=f"q{i}é")) for i in range(3000))

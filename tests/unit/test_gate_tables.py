@@ -33,6 +33,7 @@ def test_what_changed_is_drawn_and_what_is_equal_is_not(gated):
     assert set(shown.loc[costs, "word"]) == {"worse"} and set(shown.loc[~costs, "word"]) == {"same"}
 
 
+@pytest.mark.slow
 def test_the_table_has_every_check_when_asked(gated):
     few, every = tables.checks_table(gated), tables.checks_table(gated, everything=True)
     assert len(every) == len(gated.checks) > len(few)

@@ -184,6 +184,7 @@ def test_the_same_passes():
     assert found(result)["toy m Q4_0", "perplexity"] == ("skipped", "not measured")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ticks", "expected", "code"),
     [
@@ -203,12 +204,14 @@ def test_a_change_of_cost(ticks, expected, code):
     assert result.exit_code == code
 
 
+@pytest.mark.slow
 def test_a_change_below_the_smallest_effect_is_said_with_its_figure():
     (check,) = [c for c in gate(dataset(sets(ticks=10000)), dataset(sets(ticks=10001))).checks if c.metric == COST]
     assert (check.outcome, check.word) == ("pass", "same")
     assert "+0.01 % (certain" in check.reason
 
 
+@pytest.mark.slow
 def test_one_cell_that_fails_fails_the_gate_even_where_another_is_missing():
     base = dataset(sets(), sets(quant="Q8_0", run_id="c/0-0002"), sets(quant="F16", run_id="c/0-0003"))
     result = gate(base, dataset(sets(ticks=40), sets(quant="Q8_0", run_id="c/0-0002")))
@@ -216,6 +219,7 @@ def test_one_cell_that_fails_fails_the_gate_even_where_another_is_missing():
     assert (result.verdict, result.exit_code) == ("fail", 1)
 
 
+@pytest.mark.slow
 def test_a_missing_cell_is_no_pass_and_a_new_one_is_reported():
     one, two = sets(), sets(quant="Q8_0", run_id="c/0-0002")
     missing = gate(dataset(one, two), dataset(one))
@@ -226,6 +230,7 @@ def test_a_missing_cell_is_no_pass_and_a_new_one_is_reported():
     assert new.exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_prompt_that_the_candidate_did_not_finish_is_no_pass():
     both = [sets(prompt_id="p"), sets(prompt_id="q", run_id="c/0-0002")]
     result = gate(dataset(*both), dataset(both[0], sets(prompt_id="q", run_id="c/0-0002", status="reset")))
@@ -256,6 +261,7 @@ def test_a_model_that_does_not_fit_any_more_fails():
     assert result.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_never_fitted_is_no_reason_to_fail():
     never = (sets(status="does_not_fit")[0], [])
     assert gate(dataset(never), dataset(never)).exit_code == 0
@@ -279,6 +285,7 @@ def test_damage_is_no_pass():
     assert "capture=x is damaged" in result.problems[0]
 
 
+@pytest.mark.slow
 def test_a_metric_that_nobody_measured_is_no_pass_if_it_was_asked_for():
     asked = parse_rules({"metric": {"perplexity": {"limit_pct": 1}}})
     result = gate(dataset(sets()), dataset(sets()), asked)
@@ -296,6 +303,7 @@ def test_a_text_that_only_the_base_scored_is_missing_though_optional():
     assert found(result)["toy m Q4_0", "perplexity"] == (NOT, "not measured")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_numbers_that_are_none_are_no_pass(bad):
     base = (run("c/0-0009", quant="Q4_0", kind="score", prompt_id="e"), scored("c/0-0009", [[1.0] * 64] * 20))
@@ -306,6 +314,7 @@ def test_numbers_that_are_none_are_no_pass(bad):
     assert gate(dataset(spoilt), dataset(spoilt), rules).exit_code == 2
 
 
+@pytest.mark.slow
 def test_one_run_of_a_noisy_clock_is_too_little():
     one = sets(clock="device_timer", tick_hz=1e6)
     result = gate(dataset(one), dataset(one))
@@ -321,6 +330,7 @@ def test_cells_can_be_matched_without_the_model():
     assert result.exit_code == 0
 
 
+@pytest.mark.slow
 def test_several_boards_are_judged_each_by_itself():
     base = dataset(sets(), sets(board="other", clock="cycles", run_id="c/0-0002"))
     candidate = dataset(sets(), sets(board="other", clock="cycles", run_id="c/0-0002", ticks=40))
@@ -367,6 +377,7 @@ def pairs(slower, n=10, **columns):
 RULES = parse_rules({"gate": {"defaults": False}, "metric": {COST: {"limit_pct": 10}}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("slower", "expected"), [(1.0, ("pass", "same")), (1.05, ("pass", BELOW)), (1.2, ("fail", "worse"))]
 )
@@ -376,6 +387,7 @@ def test_pairs_of_a_noisy_clock(slower, expected):
     assert result.checks[0].change.method == "pairs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spread", "surely"), [(40, True), (150, False)])
 def test_a_pass_that_leaves_the_smallest_effect_open_is_called_below_the_limit(spread, surely):
     jitter = [-3, 2, 1, -2, 3, 0, -1, 3, -2, 1]
@@ -399,12 +411,14 @@ def test_half_a_pair_is_left_out_and_said():
     assert "1 pairs are not whole" in notes[0]
 
 
+@pytest.mark.slow
 def test_a_cell_without_a_whole_pair_is_no_pass():
     died = [pair(n, side, 10, quant="Q8_0", status="reset") for n in range(20, 23) for side in ("base", "candidate")]
     result = gate(dataset(*pairs(1.0), *died), None, RULES)
     assert found(result)["toy m Q8_0", EVERYTHING] == (NOT, "not finished")
 
 
+@pytest.mark.slow
 def test_the_base_of_a_pair_may_be_another_quantization():
     rows = [pair(n, "base", 10_000 + n, quant="F16", sha="same") for n in range(10)]
     rows += [pair(n, "candidate", 15_000 + n, sha="same", model_sha256="11") for n in range(10)]

@@ -160,5 +160,6 @@ def test_no_file_names_a_machine():
     assert found == set()
 
 
+@pytest.mark.slow
 def test_files_are_small_enough_to_be_committed():
     assert [str(p.relative_to(ROOT)) for p in tracked() if p.stat().st_size > 5_000_000] == []

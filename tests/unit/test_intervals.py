@@ -56,6 +56,7 @@ def test_the_count_is_that_of_all_signs(n, tail):
     assert _signed_rank_count(n, tail) == max(allowed)
 
 
+@pytest.mark.slow
 @given(numbers)
 def test_the_walsh_interval_inverts_scipy_s_test(values):
     values = np.unique(np.round(values, 3))
@@ -284,6 +285,7 @@ def test_a_run_is_the_median_of_its_decode_passes_without_the_first_four():
     assert run_values(tokens, runs, warm_up_passes=0)["c/0-1"] == 200
 
 
+@pytest.mark.slow
 def test_a_registered_metric_is_the_registry_s():
     import edgeprof
     from edgeprof.metrics import measure_runs

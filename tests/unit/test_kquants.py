@@ -167,6 +167,7 @@ def test_edges(edge: str, kind: str) -> None:
         assert loss(weights, read) < bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", K_TYPES)
 def test_tiny_weights(kind: str) -> None:
     for exponent in range(-149, 1):
@@ -239,6 +240,7 @@ def test_what_cannot_be_packed() -> None:
         pack(np.zeros((4, 128), dtype=np.float32), "Q4_K")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", K_TYPES)
 def test_memory_and_time_are_bounded(kind: str) -> None:
     weights = normal(8000)

@@ -124,6 +124,7 @@ def test_a_periodic_signal_without_noise_is_told_and_believed():
     assert "every 400 samples" in found[0].text
 
 
+@pytest.mark.slow
 @given(st.integers(100, 9_000), st.integers(400, 2_000), st.integers(0, 9_000))
 def test_a_repeated_block_is_found_wherever_it_is(first, length, apart):
     second = min(first + length + apart, N)

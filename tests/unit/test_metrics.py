@@ -211,6 +211,7 @@ def unknown_values(module: Any) -> None:
     assert row["perplexity"] == pytest.approx(math.exp(3))
 
 
+@pytest.mark.slow
 def test_known_answers():
     known_answers(metrics)
 
@@ -368,6 +369,7 @@ def test_a_mutant_is_caught(name, old, new, monkeypatch):
         known_answers(mutant)
 
 
+@pytest.mark.slow
 def test_what_mutants_are_made_of_is_right(monkeypatch):
     for each in CHAIN:
         module = importlib.import_module(f"edgeprof.{each}")

@@ -117,6 +117,7 @@ OF_OTHER_TABLES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_fractions_of_a_tick_stay():
     """No board has such, but a simulation may."""
     tokens = handmade.frame("tokens", handmade.generated(ticks=[20] * 9))

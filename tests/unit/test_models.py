@@ -158,6 +158,7 @@ def test_perplexity_rises_as_bits_fall(folder: Path) -> None:
     assert tq2 > 3 * f16  # rounded after training: broken
 
 
+@pytest.mark.slow
 def test_training_for_ternary_weights_pays(folder: Path) -> None:
     f16 = perplexity(folder, "fable-1.2m", "F16")
     trained = perplexity(folder, "fable-1.2m-ternary", "TQ2_0")
@@ -190,6 +191,7 @@ def test_the_reference_is_causal_and_knows_positions() -> None:
     assert np.all((0 < likely) & (likely <= 1))
 
 
+@pytest.mark.slow
 def test_stories_are_sane() -> None:
     """The model goes on with a lost thing as the stories do, and with this place's fact."""
     path = source("fable-1.2m")

@@ -102,6 +102,7 @@ def test_the_floor_is_the_farther_end_of_the_interval_of_pairs_with_no_change():
     assert row(table, "decode_tok_s")["floor_pct"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_many_pairs_of_a_noisy_board_do_not_make_it_a_quiet_one():
     ratios = np.random.default_rng(5).normal(0, 0.3, 150)
     found = row(noise_floors(*measured(*pairs(ratios))))
@@ -186,6 +187,7 @@ def test_another_firmware_is_another_cell():
 # ---- noise of data sets ----
 
 
+@pytest.mark.slow
 def test_data_sets_are_taken_together_and_none_counts_twice():
     first, second = pairs(RATIOS[:4]), [half(f"b/{n}", s, c) for n, (s, c) in enumerate([("base", 7), ("base", 9)])]
     rest = [(r | {"capture_id": "x" + r["capture_id"], "run_id": "x" + r["run_id"],

@@ -210,6 +210,7 @@ def test_each_plot_of_an_object_draws_into_the_user_s_axes(objects, kind, name):
         plt.close("all")
 
 
+@pytest.mark.slow
 def test_wrong_words_for_a_plot_name_the_right_ones(ds):
     with pytest.raises(UsageError, match="Did you mean 'RAM'"):
         ds.run(0).plot.memory("RAMM")

@@ -111,6 +111,7 @@ def test_every_other_quantization_is_held_against_one(plan, tmp_path):
     assert other != pairs and {p.key for p in other} == {p.key for p in pairs}
 
 
+@pytest.mark.slow
 def test_a_plan_is_held_against_another_place_by_place(plan, tmp_path):
     firmware = f'firmware = {{{{ wasm = "{FIRMWARE.as_posix()}" }}}}'
     kept = 'quants = ["F16", "Q4_0", "Q8_0", "TQ2_0"]\nkeep = {{ "token_embd.weight" = "F16" }}'

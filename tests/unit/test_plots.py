@@ -130,6 +130,7 @@ def test_another_region_s_parts_are_not_drawn():
     assert [t.get_text() for t in plots.plot_memory_budget(both).get_yticklabels()] == ["F16"]
 
 
+@pytest.mark.slow
 def test_many_budgets_make_a_taller_picture():
     few, many = (plots.plot_memory_budget(budgets(*map(str, range(n)))).figure.get_figheight() for n in (2, 30))
     assert few == style.SIZE[1] and many > 10
@@ -155,6 +156,7 @@ def test_a_hostile_clock_is_drawn_as_it_is():
     assert any(r"ticks of $\frac{" in t for t in drawn(ax))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clock", "unit"), [("fuel", "WebAssembly instructions"), ("host", "ns of host time")])
 def test_the_axis_names_the_clock(clock, unit):
     passes = pd.DataFrame({"position": [0, 1], "phase": ["prefill", "decode"], "ticks": [1, 2]})
@@ -209,6 +211,7 @@ def test_many_groups_have_a_colour_and_a_name_each(n):
     assert list(style.colours(names)) == names
 
 
+@pytest.mark.slow
 def test_unknown_costs_are_gaps():
     data = costs("F16", "Q8_0").assign(ticks=lambda d: d["ticks"].astype("Int64"))
     data.loc[2, "ticks"] = pd.NA
@@ -219,6 +222,7 @@ def test_unknown_costs_are_gaps():
     drawn(plots.plot_passes(passes))
 
 
+@pytest.mark.slow
 def test_nothing_to_draw_is_an_empty_picture():
     for ax in (
         plots.plot_cost_by_position(costs("F16").iloc[:0]),

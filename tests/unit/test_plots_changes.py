@@ -105,6 +105,7 @@ def test_an_arrow_leads_to_what_lies_beyond_the_axis():
     assert "worse  +900.0 %" in texts(ax)
 
 
+@pytest.mark.slow
 def test_many_rows_make_a_taller_picture_and_long_words_a_wider():
     def size(n: int, word: str):
         rows = [(f"row {i}", "m", 0.0, NAN, NAN, word, True) for i in range(n)]
@@ -202,6 +203,7 @@ def test_of_many_only_the_front_is_named():
     assert not [line for line in ax.lines if line.get_linewidth() == 0.5]
 
 
+@pytest.mark.slow
 def test_names_beside_points_do_not_cover_each_other():
     data = FRONT.iloc[[0] * 6].assign(
         group=[f"a long name {i}" for i in range(6)], model_bytes=[1000, 1010, 1020, 1030, 1040, 9000]

@@ -172,6 +172,7 @@ def test_a_large_model_does_not_fit_and_lies_outside_of_what_was_captured(tinyll
     assert 100 < p.decode_ticks_per_token / p.stages["macs"].sum() * 10 < 1000
 
 
+@pytest.mark.slow
 def test_a_type_that_was_never_captured_is_not_calibrated(tmp_path):
     small = {"layers": 1, "dim": 256, "heads": 4, "kv_heads": 2, "ff": 256, "vocab": 256, "context": 64}
     p = edgeprof.predict(header(tmp_path / "m.gguf", "F16", tied=True, **small), "stm32f405")
@@ -181,6 +182,7 @@ def test_a_type_that_was_never_captured_is_not_calibrated(tmp_path):
     assert "stm32f405 was never captured with tensors in F16." in summary(p)
 
 
+@pytest.mark.slow
 def test_an_embedding_in_a_new_type_is_assumed_and_said_to_be(tmp_path, rp2040):
     small = {"layers": 1, "dim": 256, "heads": 8, "kv_heads": 2, "ff": 256, "vocab": 512, "context": 64}
     p = predict_shape(read_shape(header(tmp_path / "m.gguf", "Q4_0", **small)), rp2040)
@@ -202,6 +204,7 @@ def test_cost_grows_with_the_position_and_memory_with_the_context(rp2040):
         predict_shape(shape, rp2040, n_ctx=64, position=64)
 
 
+@pytest.mark.slow
 def test_an_unknown_board_is_answered_with_the_closest():
     with pytest.raises(UsageError, match="'rp2040'"):
         calibrate("rp2400")

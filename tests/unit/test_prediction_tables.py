@@ -38,6 +38,7 @@ def test_a_file_is_predicted_at_the_quantization_that_was_asked_for(shape, calib
         edgeprof.predict(MODEL, "stm32f405", SIZES, quant="Q4_00")
 
 
+@pytest.mark.slow
 def test_what_the_firmware_has_no_kernel_for_is_refused():
     with pytest.raises(ModelError, match="BF16"):
         edgeprof.predict(MODEL, "stm32f405", SIZES, quant="BF16")
@@ -45,6 +46,7 @@ def test_what_the_firmware_has_no_kernel_for_is_refused():
     assert row["status"] == NO_KERNEL and pd.isna(row["fits"]) and pd.isna(row["decode_ticks_per_token"])
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_prediction_are_those_of_its_pass(shape, calibration):
     p = predict_shape(shape.quantized("Q4_0"), calibration)
     parts = stage_parts(p)
@@ -54,6 +56,7 @@ def test_the_stages_of_a_prediction_are_those_of_its_pass(shape, calibration):
     assert stage_parts(predict_shape(shape.quantized("BF16"), calibration)).empty
 
 
+@pytest.mark.slow
 def test_the_range_says_where_a_model_lies(shape, calibration):
     p = predict_shape(shape.resized(width=8).quantized("Q4_0"), calibration, n_ctx=64)
     table = range_table(shape.resized(width=8), p).set_index("dimension")

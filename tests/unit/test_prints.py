@@ -275,6 +275,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(PIECES), st.integers(0, 2)), max_size=30), st.data())
 def test_where_a_segment_or_chunk_ends_makes_no_difference(parts: list[tuple[bytes, int]], data: st.DataObject) -> None:
     device = FakeBoard(lambda _: None)

@@ -393,6 +393,7 @@ def test_offline_what_could_not_be_judged_is_not_run(hosted, what):
     assert check.name == name and re.search(reason, " ".join(check.reasons), re.DOTALL)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_without_any_one_of_what_is_required_there_is_no_pass(data):

@@ -83,6 +83,7 @@ def small(path: Path, *, row: int = 64, value: float = 1.0, extra: bool = False)
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quant", TARGETS)
 def test_every_tensor_has_its_type_and_is_rounded_to_it(quant: str, tmp_path: Path) -> None:
     result = quantize(MODEL, tmp_path / "out.gguf", quant)
@@ -110,6 +111,7 @@ def test_every_tensor_has_its_type_and_is_rounded_to_it(quant: str, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
 
 
+@pytest.mark.slow
 def test_the_same_type_gives_the_same_file(tmp_path: Path) -> None:
     quantize(MODEL, tmp_path / "same.gguf", "f16")
     assert (tmp_path / "same.gguf").read_bytes() == MODEL.read_bytes()
@@ -121,6 +123,7 @@ def test_the_same_type_gives_the_same_file(tmp_path: Path) -> None:
     assert first == quantize(tmp_path / "k.gguf", tmp_path / "l.gguf", "q2_k").path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alias", ALIASES)
 def test_a_k_type_as_a_target_means_the_medium_recipe(alias: str, tmp_path: Path) -> None:
     result = quantize(MODEL, tmp_path / "a.gguf", alias.lower())

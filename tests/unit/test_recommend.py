@@ -27,6 +27,7 @@ def data(measured: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return edgeprof.open(edgeprof.reference())
 
 
+@pytest.mark.slow
 def test_the_limits_of_a_board_count_without_being_asked_for(data: Any) -> None:
     found = recommend(data, board="stm32f405").table
     meets = dict(zip(found["quant"] + " " + found["model"], found["meets"], strict=True))
@@ -37,6 +38,7 @@ def test_the_limits_of_a_board_count_without_being_asked_for(data: Any) -> None:
     assert short == f"the board's flash by {over:.2f} MiB"
 
 
+@pytest.mark.slow
 def test_ranked_by_quality_then_cost(data: Any) -> None:
     found = recommend(data, board="stm32f405", max_perplexity=1.25).table
     good = found[found["meets"]]
@@ -76,6 +78,7 @@ def test_what_is_not_known_is_said_and_misses(measured: Any) -> None:
     assert set(fits["misses"]) == {"perplexity is not known: it takes an evaluation text (capture --eval)"}
 
 
+@pytest.mark.slow
 def test_nominal_times_are_called_so(data: Any, measured: Any) -> None:
     found = recommend(data, board="wasm", max_itl_ms=50)
     assert "(nominal)" in repr(found)

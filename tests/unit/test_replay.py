@@ -100,6 +100,7 @@ def test_capturing_a_replay_gives_the_same(closed, tmp_path):
     assert differences(other, edgeprof.open(make_capture(tmp_path / "third", "c", [stream(29)]).parent)) != []
 
 
+@pytest.mark.slow
 def test_the_original_pace(tmp_path):
     data = stream()
     folder = make_capture(tmp_path / "data", "c", [b""])

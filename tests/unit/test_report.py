@@ -238,6 +238,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 def test_the_page_opens_offline(tmp_path):
     made = executed(tmp_path, *BAD, markdown="# T\n<script>alert(6)</script>\n![x](http://example.org/d.png) $x^2$")
     tags = Tags(made)

@@ -170,6 +170,7 @@ def double_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_frames, "memory_columns", other)
 
 
+@pytest.mark.slow
 def test_a_changed_decoder_gives_its_tables(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = rows(data)
     double_memory(monkeypatch)
@@ -180,6 +181,7 @@ def test_a_changed_decoder_gives_its_tables(data: Path, monkeypatch: pytest.Monk
     assert sound(data)
 
 
+@pytest.mark.slow
 def test_a_decoder_that_stops_earlier_moves_rows_to_the_next_segment(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +198,7 @@ def test_a_decoder_that_stops_earlier_moves_rows_to_the_next_segment(
     assert sound(data)
 
 
+@pytest.mark.slow
 def test_damaged_tables_are_mended(data: Path) -> None:
     tables = rows(data)
     for path in data.glob("capture=c/segment=*/board=*/**/tokens.parquet"):
@@ -224,6 +227,7 @@ def test_what_cannot_be_made_again_is_not_made_of_damage(data: Path, which: str,
     assert [f.where for f in care.verify(data) if f.damage] == [str(victim)]
 
 
+@pytest.mark.slow
 def test_what_has_no_wire_bytes_is_left_alone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     segmented(data, "none", keep_wire=False)
     segmented(data, "open", final=False)
@@ -239,6 +243,7 @@ def test_what_has_no_wire_bytes_is_left_alone(data: Path, capsys: pytest.Capture
 # ---- compact ----
 
 
+@pytest.mark.slow
 def test_compacting_changes_no_row_and_no_order(data: Path) -> None:
     folder = data / "capture=c"
     tables, n = rows(data), len(seal.load_manifests(folder))
@@ -257,6 +262,7 @@ def test_compacting_changes_no_row_and_no_order(data: Path) -> None:
     assert [(o.what, o.code) for o in compact(data)] == [("is one segment already", 0)]
 
 
+@pytest.mark.slow
 def test_what_was_compacted_can_be_redecoded(data: Path) -> None:
     tables = rows(data)
     compact(data)
@@ -265,6 +271,7 @@ def test_what_was_compacted_can_be_redecoded(data: Path) -> None:
     assert sound(data)
 
 
+@pytest.mark.slow
 def test_what_was_redecoded_can_be_compacted(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     double_memory(monkeypatch)
     redecode(data)
@@ -274,6 +281,7 @@ def test_what_was_redecoded_can_be_compacted(data: Path, monkeypatch: pytest.Mon
     assert sound(data)
 
 
+@pytest.mark.slow
 def test_compacting_without_wire_bytes(tmp_path: Path) -> None:
     folder = segmented(tmp_path, keep_wire=False)
     tables = rows(tmp_path)
@@ -339,6 +347,7 @@ def test_wrong_use(data: Path, tmp_path: Path, change: Callable[..., Any]) -> No
     assert not list(data.rglob("*-g1"))
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("lock", ["reader", "sealer"])
 def test_a_live_capture_is_refused(
@@ -359,6 +368,7 @@ def full(*_: Any, **__: Any) -> None:
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize(
     ("owner", "name"), [(np, "save"), (pq, "write_table"), (pa, "CompressedOutputStream"), (os, "replace")]

@@ -212,6 +212,7 @@ def test_a_cut_image_is_damaged(elf, tmp_path):
             sections_of(cut)
 
 
+@pytest.mark.slow
 def test_a_wrong_byte_is_never_another_error(elf, tmp_path):
     content = elf.read_bytes()
     changed = tmp_path / "changed.elf"

@@ -34,6 +34,7 @@ def test_they_are_what_their_generator_makes(tmp_path, sample):
     assert (tmp_path / "truth.csv").read_bytes() == (FOLDER / "truth.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_their_passes_are_those_of_the_reference(sample):
     """Nothing but time and power is made up."""
     reference = edgeprof.open(edgeprof.reference())
@@ -48,6 +49,7 @@ def test_their_passes_are_those_of_the_reference(sample):
         pd.testing.assert_frame_equal(mine, theirs, check_dtype=False)
 
 
+@pytest.mark.slow
 def test_they_are_whole_and_say_what_they_are(sample):
     assert verify(FOLDER) == []
     assert set(sample.table("power")["meter"]) == {"synthetic"}
@@ -76,6 +78,7 @@ def test_energy_keeps_to_the_truth(sample):
     assert runs["net_uj"].notna().all() and (runs["net_uj"] < runs["energy_uj"]).all()
 
 
+@pytest.mark.slow
 def test_what_the_alignment_leaves_unknown_is_in_each_pass(sample):
     run = sample.runs["run_id"].iloc[0]
     found = measured_run(sample, run)

@@ -68,6 +68,7 @@ def whole(tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_row_groups_make_no_difference(tmp_path: Path, whole: Path, small: None) -> None:
     folder = make_capture(tmp_path / "parts", "c", [stream(), stream(9)])
     seal.seal(folder, final=True)
@@ -85,6 +86,7 @@ def test_row_groups_make_no_difference(tmp_path: Path, whole: Path, small: None)
     assert verify(tmp_path / "parts") == []
 
 
+@pytest.mark.slow
 def test_how_the_rows_came_does_not_show(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_capture(tmp_path, "c", [stream(), stream(9)])
     seal.seal(folder, final=True)
