@@ -50,7 +50,7 @@ def rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.glob("segment=*/**/*.parquet")}
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.glob("segment=*/**/*.parquet"))}
 
 
 @pytest.fixture
