@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from isolated import PRELOADED, run_tests
 from listed import NOTEBOOK, ROOT, Mutant, load, mutated
 
-TIMEOUT_S = 240
+TIMEOUT_S = 240.0
 COPIED, LINKED = ("edgeprof", "tests", "notebooks", "pyproject.toml"), ("data", "docs", "README.md")
 NO_CODE = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError")
 """Failures that show that a mutant is no program, and nothing of the tests."""
@@ -45,16 +45,16 @@ def copy(source: Path, to: Path) -> None:
         (to / name).symlink_to((source / name).resolve())
 
 
-def outcome(folder: Path, tests: list[str]) -> str:
+def outcome(folder: Path, tests: list[str], timeout_s: float = TIMEOUT_S) -> str:
     """Run tests in a copy; return ``passed``, ``failed: …`` with the first failure, or what was in the way."""
     report = folder / "report.xml"
     # Forked from a process that has imported pandas and the like: half of what a short test takes.
     process = multiprocessing.get_context("forkserver").Process(target=run_tests, args=(folder, tests, report))
     process.start()
-    process.join(TIMEOUT_S)
+    process.join(timeout_s)
     if process.is_alive():
         process.kill()
-        return f"no answer in {TIMEOUT_S} s"
+        return f"no answer in {timeout_s:g} s"
     if process.exitcode == 0:
         return "passed"
     if process.exitcode != 1 or not report.exists():
@@ -68,7 +68,7 @@ def outcome(folder: Path, tests: list[str]) -> str:
     return "pytest failed, and no test did"
 
 
-def judge(mutant: Mutant, template: Path) -> tuple[Mutant, str, float]:
+def judge(mutant: Mutant, template: Path, timeout_s: float = TIMEOUT_S) -> tuple[Mutant, str, float]:
     """Run a mutant's tests; return it with the outcome and the seconds that took."""
     began = time.perf_counter()
     try:
@@ -79,11 +79,16 @@ def judge(mutant: Mutant, template: Path) -> tuple[Mutant, str, float]:
         folder = Path(text).resolve() / "copy"
         copy(template, folder)
         (folder / mutant.file).write_text(changed, encoding="utf-8")
-        found = outcome(folder, list(mutant.kill_with))
+        found = outcome(folder, list(mutant.kill_with), timeout_s)
     return mutant, found, time.perf_counter() - began
 
 
-def unmutated(mutants: list[Mutant], template: Path, each: Callable[..., Iterable[str]] = map) -> list[str]:
+def unmutated(
+    mutants: list[Mutant],
+    template: Path,
+    each: Callable[..., Iterable[str]] = map,
+    timeout_s: float = TIMEOUT_S,
+) -> list[str]:
     """Return how the tests of these mutants end without one, if not well; ``each`` maps."""
     tests = sorted({t for m in mutants for t in m.kill_with})
     notebooks = [t for t in tests if t.startswith(NOTEBOOK)]
@@ -92,13 +97,16 @@ def unmutated(mutants: list[Mutant], template: Path, each: Callable[..., Iterabl
         folders = [Path(text).resolve() / str(number) for number in range(len(kinds))]
         for folder in folders:
             copy(template, folder)
-        return [end for end in each(outcome, folders, kinds) if end != "passed"]
+        return [end for end in each(outcome, folders, kinds, [timeout_s] * len(kinds)) if end != "passed"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="mutants whose name holds this")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--timeout-s", type=float, default=TIMEOUT_S, help="for the tests of one; more on a busy machine"
+    )
     parser.add_argument("--out", type=Path, help="where to record the result")
     args = parser.parse_args()
     mutants = [m for m in load() if args.only in m.name]
@@ -111,11 +119,11 @@ def main() -> int:
         template = Path(text).resolve() / "template"
         copy(ROOT, template)
         compileall.compile_dir(str(template / "edgeprof"), quiet=1)
-        if wrong := unmutated(mutants, template, pool.map):
+        if wrong := unmutated(mutants, template, pool.map, args.timeout_s):
             print("Without any mutant the tests should pass:", *wrong, sep="\n")
             return 1
         results = []
-        for mutant, found, seconds in pool.map(lambda m: judge(m, template), mutants):
+        for mutant, found, seconds in pool.map(lambda m: judge(m, template, args.timeout_s), mutants):
             killed = found.startswith("failed: ")
             print(
                 f"{'killed  ' if killed else 'SURVIVED'} {seconds:5.1f} s  {mutant.name}  ({found[:150]})", flush=True
