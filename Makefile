@@ -26,7 +26,7 @@ demo: $(BIN)/.edgeprof ## Profile the demo model on an emulated board and write 
 lab: $(BIN)/.edgeprof ## Open JupyterLab on a copy of the notebooks, with the demo's data (after make demo)
 	$(BIN)/edgeprof lab --data $(OUT)/data
 
-test: $(BIN)/.tools ## Run what CI runs on one machine, but containers; ends with what could not be run here
+test: $(BIN)/.tools ## Run what CI runs on one machine, but containers and the comparison with the commit before; ends with what could not be run here
 	$(NOX) -t ci
 
 lint: $(BIN)/.tools ## Check style, format, types and spelling

@@ -1,6 +1,6 @@
 """Every job of this project, under one name each: a laptop, CI and a release all run ``nox -s NAME``.
 
-``nox -l`` lists them. Tiers are tags: ``nox -t test`` (under 2 minutes), ``nox -t ci`` (what `make test` runs),
+``nox -l`` lists them. Tiers are tags: ``nox -t test`` (2 to 3 minutes), ``nox -t ci`` (what `make test` runs),
 ``nox -t nightly``. What follows ``--`` goes to pytest.
 
 A check that could not run is never silently green: it is listed at the end with what to install, and where the
