@@ -7,23 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from edgeprof.adapters import ADAPTERS
 from edgeprof.care import verify_wire
 from edgeprof.decode_state import PortState, Rows
 from edgeprof.errors import StorageError
+from edgeprof.host_events import host_events
 from edgeprof.kept import KeptWire, spans
-from edgeprof.layout import file_sha256, segment_folder
 from edgeprof.rewrite import Outcome, capture_id, choose, closed, each, next_generation, rewriting
-from edgeprof.running import MARK
 from edgeprof.seal import decode_from, load_capture, states_after, write_segment
 
 __all__ = ["redecode"]
-
-# The events that decoding finds itself, as are those whose detail begins with an adapter's name. All others that belong
-# to no run were noticed by the host, and are not on the wire: they are carried over.
-_DECODED = ("gap", "reset", "said", "gpio edge", "meter")
 
 
 def redecode(path: str | Path, captures: Iterable[str] = ()) -> list[Outcome]:
@@ -58,7 +50,7 @@ def _redecode(capture: Path) -> Outcome:
             for finding in verify_wire(capture / folder, span):
                 raise StorageError(f"{finding.where}: {finding.what}; it was left as it was.")
         header = load_capture(capture)
-        source, events = KeptWire(capture, manifests), _host_events(capture, manifests[-1], header)
+        source, events = KeptWire(capture, manifests), host_events(capture, manifests[-1], header)
         states, written = states_after([], len(header["ports"])), list[dict[str, Any]]()
         for old in manifests:
             ends = {span["port"]: span["end"] for span in old["ranges"]}
@@ -83,28 +75,3 @@ def _decode(
 
 def _tables(manifests: list[dict[str, Any]]) -> set[tuple[str, int, str, str]]:
     return {(e["table"], m["segment"], e["path"], e["sha256"]) for m in manifests for e in m["files"]}
-
-
-def _host_events(capture: Path, last: dict[str, Any], header: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what the host noticed, from the table where the last segment holds it."""
-    found = []
-    for entry in last["files"]:
-        if entry["table"] != "events" or (entry["board"], entry["model"], entry["quant"]) != ("", "", ""):
-            continue
-        path = capture / segment_folder(last["segment"], last.get("generation", 0)) / entry["path"]
-        if not path.exists() or file_sha256(path) != entry["sha256"]:
-            raise StorageError(f"{path} is damaged: what the host noticed is only there. It was left as it was.")
-        found += [
-            {"port": row["port"], "kind": row["kind"], "t_ns": row["start"] + header["monotonic_start_ns"],
-             "detail": row["detail"], "offset": row.get("offset")}
-            | ({} if row["end"] is None else {"end_ns": row["end"] + header["monotonic_start_ns"]})
-            for row in pq.ParquetFile(path).read().to_pylist()
-            if row["run_id"] is None and not _decoded(row)
-        ]  # fmt: skip
-    return found
-
-
-def _decoded(event: dict[str, Any]) -> bool:
-    if event["kind"] == MARK:  # whatever somebody wrote
-        return False
-    return event["kind"] in _DECODED or str(event["detail"]).partition(":")[0] in ADAPTERS

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Live", "monitors"]
 
 State = Literal["ready", "starting", "running", "ending", "finished", "failed"]
-LOOK_SECONDS, LOOK_SHARE = 0.25, 0.2
-"""A look each so often, and less often where looking takes more than this share of the time."""
+LOOK_SECONDS, LOOK_SHARE, LOOK_LATEST = 0.25, 0.2, 5.0
+"""A look each so often, and less often where looking takes more than this share of the time; but so late at most: the
+first figure of a machine takes seconds of their own, for which what comes is not left unseen."""
 CLOSE_SECONDS = 60.0
 """So long reader and sealer have for closing a capture whose process died."""
 monitors: weakref.WeakValueDictionary[Path, Live] = weakref.WeakValueDictionary()
@@ -162,7 +163,7 @@ class Live:
                 self.view.render(changed=changed)
             except Exception as error:  # what cannot be drawn is said, and the looking goes on
                 self.view.say(error)
-        return max(LOOK_SECONDS, (time.thread_time() - began) / LOOK_SHARE)
+        return pause_after(time.thread_time() - began)
 
     def _step(self) -> bool:
         capture = self.capture
@@ -176,6 +177,8 @@ class Live:
         if over:
             while self.watch is not None and self.watch.look():
                 pass
+            if self.watch is not None:
+                self.watch.finish()
             self._finish(capture)
         return changed
 
@@ -238,6 +241,11 @@ class Live:
     def __repr__(self) -> str:
         name = f" {self.capture.name}" if self.capture is not None else ""
         return f"<edgeprof live monitor:{name} {self.state}>"
+
+
+def pause_after(cost_seconds: float) -> float:
+    """Return how long to wait after a look that took so much of a processor's time."""
+    return min(max(LOOK_SECONDS, cost_seconds / LOOK_SHARE), LOOK_LATEST)
 
 
 def _loop(session: weakref.ref[Live], over: threading.Event) -> None:

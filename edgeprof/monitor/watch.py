@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import Counter
@@ -11,6 +12,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from edgeprof.errors import StorageError
+from edgeprof.host_events import host_events
 from edgeprof.journal import events_path
 from edgeprof.layout import segment_folder
 from edgeprof.monitor.follow import COUNTED, PortFollower
@@ -85,17 +88,27 @@ class Watch:
         whole = new[: new.rfind(b"\n") + 1]
         self._events_read += len(whole)
         for line in whole.splitlines():
-            try:
-                event: dict[str, Any] = json.loads(line)
-                at = (event["t_ns"] - self._start_ns) / 1e9
-            except (ValueError, KeyError, TypeError):  # torn, as by a crash
-                continue
-            if event.get("kind") == MARK:
-                self.marks += 1
-            if event.get("kind") == "disconnected" and event.get("offset") is not None:
-                self._breaks.setdefault(event.get("port", 0), []).append(event["offset"])
-            self.notes = [*self.notes, f"{at:,.1f} s: {event.get('kind')}: {event.get('detail')}"][-_NOTES_KEPT:]
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # torn, as by a crash
+                self._note(json.loads(line))
         return bool(whole)
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        at = (event["t_ns"] - self._start_ns) / 1e9
+        if event.get("kind") == MARK:
+            self.marks += 1
+        if event.get("kind") == "disconnected" and event.get("offset") is not None:
+            self._breaks.setdefault(event.get("port", 0), []).append(event["offset"])
+        self.notes = [*self.notes, f"{at:,.1f} s: {event.get('kind')}: {event.get('detail')}"][-_NOTES_KEPT:]
+
+    def finish(self) -> None:
+        """Take what the host noted from the closed capture: the end of its log may have gone between two looks."""
+        with contextlib.suppress(StorageError, OSError):  # what is not whole is for the reader of the data set to say
+            manifests = load_manifests(self.capture)
+            if manifests and manifests[-1]["final"]:
+                events = host_events(self.capture, manifests[-1], load_capture(self.capture))
+                self.marks, self.notes, self._breaks = 0, [], {}
+                for event in events:
+                    self._note(event)
 
     def close(self) -> None:
         """Let go of all files."""

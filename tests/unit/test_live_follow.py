@@ -11,6 +11,7 @@ from fakeboard import PAIRS, FakeBoard, make_capture
 import edgeprof
 from edgeprof.layout import CAPTURE_JSON, write_json
 from edgeprof.metrics import itl_ticks
+from edgeprof.monitor import session
 from edgeprof.monitor.bins import Bins
 from edgeprof.monitor.strips import Strip, StripFigure
 from edgeprof.monitor.watch import Watch
@@ -106,3 +107,7 @@ def test_pieces_are_those_of_the_run_s_model(tmp_path):
     watch = watched(folder)
     watch.close()
     assert "[5]" in watch.ports[0].text and "wrong" not in watch.ports[0].text
+
+
+def test_a_slow_look_makes_the_next_one_later_but_not_without_end():
+    assert [session.pause_after(cost) for cost in (0.0, 0.01, 0.2, 0.8, 30.0)] == [0.25, 0.25, 1.0, 4.0, 5.0]
