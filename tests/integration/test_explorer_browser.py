@@ -11,7 +11,7 @@ import pytest
 
 from edgeprof.parameters import list_notebooks
 
-pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 NOTEBOOK = "90_explore"
 ROOT = ".edgeprof-explorer"
 SECONDS = 60

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "data" / "reference"
 COMMAND = [sys.executable, "-m", "edgeprof", "lab", "--no-browser"]
 
-pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from edgeprof import resources
 ROOT = Path(__file__).parents[2]
 MODEL = resources.path("data/models/fable-0.5m-F16.gguf")
 SECONDS = 180
-pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 class Kernel:

@@ -29,7 +29,7 @@ from edgeprof.mqtt import MqttPort, open_mqtt
 from edgeprof.mqtt_address import PASSWORD, USERNAME, parse
 
 brokers.require()
-pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 DEADLINE = 60.0
 SAVED_SECONDS = 2.5

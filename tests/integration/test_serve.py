@@ -28,7 +28,7 @@ from tornado.websocket import websocket_connect
 import edgeprof
 from edgeprof.cli import parser_of
 
-pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 TOKEN = "a-token-of-the-tests-0123456789"
 HEALTHY, ILL = {"status": "ok"}, {"status": "unavailable"}
@@ -345,6 +345,7 @@ def test_health_is_503_while_the_data_set_cannot_be_read(tmp_path, small, harm):
     assert str(data) not in answer.body
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_once_when_nobody_is_there(tmp_path, small, number):
     with serving(tmp_path, at=small) as running:
@@ -388,6 +389,7 @@ while True:
     pass"""
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["idle", "hangs", "stopped"])
 def test_it_ends_within_five_seconds_with_a_kernel_and_a_page(tmp_path, small, kind):
     marker = tmp_path / "hangs"
@@ -567,6 +569,7 @@ def test_a_token_that_others_can_read_is_worth_a_warning(tmp_path, small):
         assert "can be read by others" in running.said()
 
 
+@pytest.mark.alone
 def test_lab_is_there_only_when_asked_for(tmp_path, small):
     with serving(tmp_path, "--lab", at=small, token=TOKEN) as running:
         lab = running.ask("/lab", headers=running.bearer)

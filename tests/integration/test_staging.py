@@ -16,7 +16,7 @@ from serving import ROOT, serving, token_file
 
 import edgeprof
 
-pytestmark = [pytest.mark.alone, pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 TOKEN = "a-token-of-the-tests-0123456789"
 METRICS = """\
