@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from edgeprof.errors import NotComparableError, UsageError
 from edgeprof.intervals import ALPHA, Interval
@@ -118,7 +118,7 @@ def block_limits(
     calm = error <= 1e-12 * np.abs(sums).max(axis=-1) / counts.max()
     for tail in (alpha / 2, alpha):
         # No narrower than Student's: with few blocks a quantile of draws is uncertain itself.
-        quantile = np.maximum(np.quantile(scores, 1 - 2 * tail, axis=-1), stats.t.ppf(1 - tail, blocks - 1))
+        quantile = np.maximum(np.quantile(scores, 1 - 2 * tail, axis=-1), scipy.special.stdtrit(blocks - 1, 1 - tail))
         half = np.where(calm, 0.0, quantile * error)
         found += [estimate - half, estimate + half]
     return tuple(np.asarray(f, np.float64) for f in found)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import nnls
+import scipy
 
 from edgeprof.model_shape import ModelShape
 from edgeprof.workload import COEFFICIENTS, stage_work
@@ -124,4 +124,4 @@ def _solve(design: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> 
     ridge = _RIDGE * float(np.sqrt((weight**2).sum())) / n
     left = np.vstack([design * weight[:, None], ridge * np.eye(n)])
     right = np.concatenate([weight, np.zeros(n)])
-    return np.asarray(nnls(left, right)[0], dtype=np.float64)
+    return np.asarray(scipy.optimize.nnls(left, right)[0], dtype=np.float64)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import log_softmax
+import scipy
 
 from edgeprof.errors import NotComparableError
 
@@ -80,7 +80,7 @@ def _kl(p: npt.NDArray[Any], q: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     p, q = p.astype(np.float64), q.astype(np.float64)
     sound = np.logical_and.reduce([(np.isfinite(x) | (x == -np.inf)).all(1) & np.isfinite(x).any(1) for x in (p, q)])
     found = np.full(len(p), np.nan)
-    log_p, log_q = log_softmax(p[sound], axis=1), log_softmax(q[sound], axis=1)
+    log_p, log_q = scipy.special.log_softmax(p[sound], axis=1), scipy.special.log_softmax(q[sound], axis=1)
     chance = np.exp(log_p)
     # What cannot come by the reference adds nothing, whatever the other says of it.
     with np.errstate(invalid="ignore"):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from edgeprof.errors import NotComparableError
 
@@ -142,7 +142,7 @@ def gate_limits(log_ratios: Float, alpha: float = ALPHA) -> tuple[Float, ...]:
     if n >= _RANKS_ALONE_FROM:
         return (estimate, low, high, *narrow)
     mean = log_ratios.mean(axis=-1)
-    half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * log_ratios.std(axis=-1, ddof=1) / np.sqrt(n)
+    half = float(scipy.special.stdtrit(n - 1, 1 - alpha / 2)) * log_ratios.std(axis=-1, ddof=1) / np.sqrt(n)
     return (estimate, np.minimum(low, mean - half), np.maximum(high, mean + half), *narrow)
 
 
@@ -171,7 +171,7 @@ def _signed_rank_count(n: int, tail: float) -> int:
     """Return the largest k with P(signed-rank statistic of n pairs < k) <= tail; 0 where there is none."""
     if n > _EXACT_UP_TO:
         mean, deviation = n * (n + 1) / 4, np.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(int(np.floor(mean + 0.5 + stats.norm.ppf(tail) * deviation)), 0)
+        return max(int(np.floor(mean + 0.5 + scipy.special.ndtri(tail) * deviation)), 0)
     # Each rank counts or does not, with a probability of one half: count the sums, rank by rank.
     chances = np.zeros(n * (n + 1) // 2 + 1)
     chances[0] = 1.0
@@ -240,14 +240,14 @@ def welch_limits(
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # A calm board gives the same number over and over: no spread, which is an answer and no fault.
         warnings.simplefilter("ignore", RuntimeWarning)
-        test = stats.ttest_ind(candidate, base, axis=-1, equal_var=False, trim=TRIM)
-        estimate = stats.trim_mean(candidate, TRIM, axis=-1) - stats.trim_mean(base, TRIM, axis=-1)
+        test = scipy.stats.ttest_ind(candidate, base, axis=-1, equal_var=False, trim=TRIM)
+        estimate = scipy.stats.trim_mean(candidate, TRIM, axis=-1) - scipy.stats.trim_mean(base, TRIM, axis=-1)
         found = [np.asarray(estimate, np.float64)]
         for tail in (alpha / 2, alpha):
             theirs = test.confidence_interval(1 - 2 * tail)
             half = np.nan_to_num((np.asarray(theirs.high) - np.asarray(theirs.low)) / 2)
             if sessions:
-                quantile = float(stats.t.ppf(1 - tail, sessions - 1))
+                quantile = float(scipy.special.stdtrit(sessions - 1, 1 - tail))
                 half = np.hypot(half, quantile * np.sqrt(2) * deviation)
             found += [estimate - half, estimate + half]
     return tuple(found)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal, stats
+import scipy
 
 from edgeprof import units
 from edgeprof.verdicts import Verdict
@@ -106,8 +106,8 @@ def drift(values: npt.ArrayLike, smallest: float) -> Finding | None:
     if logs is None:
         return None
     order = np.arange(len(logs))
-    change = float(stats.theilslopes(logs, order).slope) * (len(logs) - 1)
-    if not (stats.kendalltau(order, logs).pvalue < 0.01 and abs(change) > np.log1p(smallest) / 2):
+    change = float(scipy.stats.theilslopes(logs, order).slope) * (len(logs) - 1)
+    if not (scipy.stats.kendalltau(order, logs).pvalue < 0.01 and abs(change) > np.log1p(smallest) / 2):
         return None
     text = f"The runs drift: by {units.percent(np.expm1(change))} from the first to the last."
     return Finding("drift", text, "Let the board settle (temperature, supply), or measure base and candidate in pairs.")
@@ -132,13 +132,13 @@ def two_states(values: npt.ArrayLike, *, tick: float = 0.0) -> Finding | None:
     logs = _logs(values)
     if logs is None:
         return None
-    spread = min(float(np.std(logs, ddof=1)), float(stats.iqr(logs)) / 1.349)
+    spread = min(float(np.std(logs, ddof=1)), float(scipy.stats.iqr(logs)) / 1.349)
     width = max(0.9 * spread * len(logs) ** -0.2, _relative(tick, values))
     if width <= 0:
         return None
     grid = np.linspace(logs.min() - 4 * width, logs.max() + 4 * width, 512)
     density = np.exp(-0.5 * ((grid[:, None] - logs) / width) ** 2).sum(axis=1)
-    peaks, _ = signal.find_peaks(density, prominence=0.25 * density.max())
+    peaks, _ = scipy.signal.find_peaks(density, prominence=0.25 * density.max())
     if len(peaks) < 2:
         return None
     apart = float(np.expm1(grid[peaks[-1]] - grid[peaks[0]]))

@@ -21,9 +21,9 @@ END_SECONDS = 60.0
 _HELD_SECONDS = 0.5
 # Jupyter sends SIGINT to the whole group. It is blocked while the child is made, so that it meets none of its moments.
 _START = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT}); "
-    "from edgeprof.cli import main; sys.exit(main())"
+    "from edgeprof.cli import entry; entry()"
 )
 
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from scipy import stats
+import scipy
 
 from edgeprof import units
 from edgeprof.errors import NotComparableError, UsageError
@@ -31,7 +31,7 @@ BLOCKS: Literal["blocks of the text"] = "blocks of the text"
 """What is counted where quality is judged."""
 CLOSE_HALF_WIDTH = 0.75
 """Of the smallest effect: estimates near it with intervals as narrow as this are close, and seldom settled by more."""
-_POWER_QUANTILE = float(stats.norm.ppf(0.9))
+_POWER = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +204,8 @@ def _resolving(alpha: float) -> float:
 
     No change is called same, and one of twice the smallest effect worse, each with that chance.
     """
-    quantile = float(stats.norm.ppf(1 - alpha))
-    return (quantile + _POWER_QUANTILE) / quantile
+    quantile = float(scipy.special.ndtri(1 - alpha))
+    return (quantile + float(scipy.special.ndtri(_POWER))) / quantile
 
 
 def _is_close(estimate: float, half: float, limit: float, settled: float) -> bool:

@@ -112,6 +112,9 @@ def entry() -> NoReturn:
     """Run the command line of this process, and end it: what ``edgeprof`` starts."""
     from edgeprof.leaving import leave
 
+    # jsonschema, with which notebooks are checked, makes a parser of IRIs as it is imported: most of the time in which
+    # Jupyter starts, for a format that no schema of Jupyter's has. It goes without where there is no such parser.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     try:
         code = main()
     except SystemExit as ended:  # help was printed, or a signal ended it

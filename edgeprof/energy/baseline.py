@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from edgeprof.energy.certainty import LEVEL
 from edgeprof.energy.integrals import Float, intervals
@@ -107,7 +107,7 @@ def idle_baseline(
             f"Net energy needs idle power in {LEAST_PARTS} parts of the idle time; of {len(starts)} only {len(power)} "
             "were measured, and in the others too many samples are missing."
         )
-    error = float(stats.t.ppf((1 + LEVEL) / 2, len(power) - 1) * np.std(power, ddof=1) / np.sqrt(len(power)))
+    error = float(scipy.special.stdtrit(len(power) - 1, (1 + LEVEL) / 2) * np.std(power, ddof=1) / np.sqrt(len(power)))
     return Baseline(float(np.mean(power)), error, part_ns * len(power), len(begin))
 
 

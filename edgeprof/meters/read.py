@@ -49,6 +49,7 @@ def format_of(head: bytes) -> str:
     return ""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # 1e300 seconds or amperes are none: who judges them says so
 def read_meter(data: bytes, form: str, options: MeterOptions) -> MeterFile:
     """Return what a meter's file holds, and what was found about it.
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import scipy
+
 from edgeprof.display import mpl_text
 from edgeprof.plots import style
 
@@ -32,11 +34,9 @@ def apart(wanted: Sequence[float], gap: float) -> list[float]:
 
     Least squares: what has to give way does so to both sides.
     """
-    from scipy.optimize import isotonic_regression
-
     if not wanted:
         return []
-    found = isotonic_regression([y - i * gap for i, y in enumerate(wanted)]).x
+    found = scipy.optimize.isotonic_regression([y - i * gap for i, y in enumerate(wanted)]).x
     return [float(y) + i * gap for i, y in enumerate(found)]
 
 

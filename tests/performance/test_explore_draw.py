@@ -10,8 +10,13 @@ import explore_draw
 import quantiles
 
 
-@pytest.mark.performance
-@pytest.mark.parametrize(("tokens", "most"), [(100_000, 5), (10_000_000, 20)])
+@pytest.mark.parametrize(
+    ("tokens", "most"),
+    [
+        pytest.param(100_000, 5, marks=pytest.mark.performance, id="100 k"),
+        pytest.param(10_000_000, 20, marks=[pytest.mark.nightly, pytest.mark.alone], id="10 M"),
+    ],
+)
 def test_a_change_is_drawn_soon(tmp_path, tokens, most):
     quantiles.make(tmp_path / "data", tokens)
     found = explore_draw.measure(tmp_path / "data", tmp_path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import nbformat
 import pytest
 
 import edgeprof
@@ -46,3 +49,38 @@ def test_every_public_name_is_there():
     assert dir(edgeprof) == sorted(edgeprof.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'compare2'"):
         edgeprof.compare2  # noqa: B018
+
+
+def test_figures_and_measures_load_no_more_of_scipy_than_they_use():
+    names = "from edgeprof import choices, compare, measure, plots, runs, tidy"
+    program = f"import json, sys\n{names}\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"scipy.stats", "scipy.optimize", "scipy.signal"} & set(json.loads(done.stdout))
+
+
+@pytest.mark.slow
+def test_a_command_starts_jupyter_without_a_parser_that_nothing_of_it_needs():
+    program = """
+import sys
+from edgeprof import cli
+
+def main():
+    import nbformat, jupyter_events
+    from jsonschema import Draft7Validator
+    print(sorted({"iri", "uri", "date-time"} & set(Draft7Validator.FORMAT_CHECKER.checkers)), "lark" in sys.modules)
+    return 0
+
+cli.main = main
+cli.entry()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "['date-time', 'uri'] False\n", done.stderr
+    packages = Path(nbformat.__file__).parents[1]
+    schemas = [
+        path
+        for package in ("nbformat", "jupyter_events", "jupyter_server", "jupyterlab", "jupyterlab_server", "voila")
+        for path in (packages / package).rglob("*schema*/**/*")
+        if path.suffix in (".json", ".yaml", ".yml") and "static" not in path.parts
+    ] + list(packages.glob("nbformat/**/*.schema*.json"))
+    assert len(schemas) > 10
+    assert [str(p) for p in schemas if re.search(r"format\W+iri\b", p.read_text(encoding="utf-8"))] == []

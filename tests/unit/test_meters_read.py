@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from meter_files import lines
 
@@ -263,7 +263,24 @@ HEADS = [
     b"#time,current,voltage\n", b"# time,a.current,a.gpi[0]\n", b"t,I\n",
 ]  # fmt: skip
 CELL = st.sampled_from(
-    ["0", "1", "1.5", "-1", "1e400", "nan", "inf", "", "x", '"', "0X-10000", "2026-01-01T00:00:00Z", "\r", ";"]
+    [
+        "0",
+        "1",
+        "1.5",
+        "-1",
+        "1e300",
+        "-1e308",
+        "1e400",
+        "nan",
+        "inf",
+        "",
+        "x",
+        '"',
+        "0X-10000",
+        "2026-01-01T00:00:00Z",
+        "\r",
+        ";",
+    ]
 )
 ROWS = st.lists(st.lists(CELL, max_size=4).map(",".join), max_size=8).map(lambda rows: "\n".join(rows).encode())
 
@@ -273,6 +290,8 @@ ROWS = st.lists(st.lists(CELL, max_size=4).map(",".join), max_size=8).map(lambda
     st.one_of(st.binary(max_size=200), ROWS),
     st.sampled_from([f for f in FORMATS if f != "jls"]),
 )
+@example(HEADS[3], b'1e400,,\n"",,', "ppk2-csv")
+@example(HEADS[3], b"1e300,,", "joulescope-csv")
 def test_whatever_is_in_a_file_it_is_read_or_refused(head, rest, form):
     for options in (
         SUPPLY,
