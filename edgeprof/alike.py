@@ -17,6 +17,7 @@ NOT_ENERGY = tuple(kind for kind in KINDS if kind != "meter")
 """What matters to anything but energy."""
 _EMULATOR = ("emulator", "emulator_version", "emulator_flags")
 _SAMPLING = ("sampler", "temperature", "seed")
+_LOOKED_AT = ("clock", *_EMULATOR, "meter", "model", "quant", "model_sha256")
 
 
 def refuse_unlike(base: pd.DataFrame, candidate: pd.DataFrame, allow: Collection[str] = ()) -> None:
@@ -47,7 +48,8 @@ def unlike(base: pd.DataFrame, candidate: pd.DataFrame) -> dict[str, str]:
         Rows of table ``runs``; columns ``prompt_sha256``, of the prompts' texts, and ``meter``, of what measured the
         energy, are used if there.
     """
-    both = pd.concat([base, candidate])
+    # Of all columns, whose copies take more time than all of this, those that are looked at.
+    both = pd.concat([side[[column for column in _LOOKED_AT if column in side.columns]] for side in (base, candidate)])
     found = {
         "clock": _clock(both),
         "emulator": _emulator(both),
@@ -105,7 +107,7 @@ def _models(both: pd.DataFrame) -> str:
 
 def _prompts(base: pd.DataFrame, candidate: pd.DataFrame) -> str:
     for kind in ("generate", "score"):
-        mine, theirs = (set(side[side["kind"] == kind]["prompt_id"].dropna()) for side in (base, candidate))
+        mine, theirs = (set(side["prompt_id"][side["kind"] == kind].dropna()) for side in (base, candidate))
         if mine and theirs and not mine & theirs:
             return f"they have no prompt in common ({', '.join(sorted(mine)[:3])}; {', '.join(sorted(theirs)[:3])})"
     reasons = (
@@ -129,7 +131,8 @@ def _differing(base: pd.DataFrame, candidate: pd.DataFrame, column: str, what: s
 
 def _values(runs: pd.DataFrame, column: str) -> dict[str, set[object]]:
     # What did not fit was not tokenized either.
-    known = runs[(runs["kind"] == "generate") & (runs["status"] == "ok") & runs[column].notna()]
+    known = runs[[*dict.fromkeys((column, "sampler", "prompt_id"))]]
+    known = known[(runs["kind"] == "generate") & (runs["status"] == "ok") & runs[column].notna()]
     if column == "seed":  # of greedy sampling it says nothing
         known = known[known["sampler"] != "greedy"]
     return {str(prompt): set(part[column]) for prompt, part in known.groupby("prompt_id")}

@@ -260,17 +260,16 @@ def _by_prompt(metric: str, side: Cut) -> pd.Series:
         Repeated runs of a prompt gave different numbers: then the clock is not exact.
     """
     values = side.values(metric).to_numpy(np.float64)
-    known = side.runs.assign(value=values)[np.isfinite(values)]
+    known = np.isfinite(values)
     if _is_of_file(metric):
-        return pd.Series(
-            [known["value"].max()] if len(known) else [], index=["file"] if len(known) else [], dtype=float
-        )
-    by_prompt = known.groupby("prompt_id")["value"]
+        return pd.Series([values[known].max()], index=["file"]) if known.any() else pd.Series(dtype=float)
+    prompts = side.runs["prompt_id"][known]
+    by_prompt = pd.Series(values[known], prompts.index).groupby(prompts)
     counts = by_prompt.nunique()
     if (counts > 1).any():
         prompt = counts.index[counts > 1][0]
         group = by_prompt.get_group(prompt)
-        held = several(known[known["prompt_id"] == prompt], _IDENTITY)
+        held = several(side.runs[known & (side.runs["prompt_id"] == prompt)], _IDENTITY)
         why = (
             f"the group holds {held}. Tell them apart: --by takes several columns." if held else
             "something changed between them that no column says. Capture both sides again, each in one go."
