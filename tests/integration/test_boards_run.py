@@ -109,7 +109,7 @@ def burning(processes: int = 4) -> Iterator[None]:
             one.wait()
 
 
-@often(EXACT, "wasm", "stm32f405")
+@often(EXACT, "wasm")
 def test_a_busy_machine_changes_no_number(name, quiet, models, tmp_path):
     needs_board(name)
     model, jobs = work(name)
@@ -120,7 +120,7 @@ def test_a_busy_machine_changes_no_number(name, quiet, models, tmp_path):
     assert differences(first, edgeprof.open(tmp_path)) == []
 
 
-@often(EXACT, "rp2040", "stm32f405")
+@often(EXACT, "stm32f405")
 def test_an_emulator_that_starts_slowly_is_not_asked_twice(name, quiet, models, tmp_path, monkeypatch):
     needs_board(name)
     monkeypatch.setattr(driver, "HELLO_SECONDS", 0.03)
@@ -159,7 +159,7 @@ def flooded_whole(name: str, model: Path, pause: float) -> tuple[list[tuple[Any,
     return frames, n_bytes
 
 
-@often(MICROCONTROLLERS, "rv32imac", "lx106")
+@often(MICROCONTROLLERS, "rv32imac")
 def test_a_host_that_reads_slowly_changes_no_number(name, models):
     needs_board(name)
     eager, _ = flooded_whole(name, models("tiny-Q8_0"), 0)

@@ -167,6 +167,7 @@ def test_in_jupyterlab(chromium, copy, tmp_path):
         assert notebook.errors() == [] and tab.refused == []
 
 
+@pytest.mark.nightly  # the browser tests of edgeprof serve see it there, too
 def test_under_voila(chromium, copy, tmp_path):
     with lab.voila(copy, tmp_path / "jupyter") as server, lab.tab(chromium, server) as tab:
         tab.set_viewport_size({"width": 1400, "height": 1700})

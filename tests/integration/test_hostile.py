@@ -316,7 +316,7 @@ def test_plots_draw_names_as_they_are(hostile: tuple[Path, Seen]) -> None:
         plt.close("all")
 
 
-@pytest.mark.parametrize("notebook", ["compare_quantizations", pytest.param("inspect_run", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("notebook", ["inspect_run", pytest.param("compare_quantizations", marks=pytest.mark.nightly)])
 def test_reports_hold_nothing_but_text(hostile: tuple[Path, Seen], tmp_path: Path, notebook: str) -> None:
     words = ["report", notebook, hostile[0] / "data", "--out", tmp_path / "out"]
     wanted = {"board": BOARD.decode()} | ({"quant": r"$\frac{", "prompt": ""} if notebook == "inspect_run" else {})

@@ -10,7 +10,7 @@ from edgeprof.parameters import list_notebooks
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 NOTEBOOKS = list_notebooks()
-OFTEN = ("00_quickstart", "03_compare_quantizations", "90_explore")
+OFTEN = ("00_quickstart", "90_explore")
 """Those that are opened in CI, too: the first, the one with most figures, one with widgets. There, nbval runs all."""
 
 

@@ -34,7 +34,13 @@ def flood(folder: Path, n_bytes: int, warm_up: int, segment: int) -> dict[str, i
 @LINUX
 @pytest.mark.once
 @pytest.mark.slow
-@pytest.mark.parametrize("segment", [20_000_000, 10**9], ids=["in many segments", "in one segment"])
+@pytest.mark.parametrize(
+    "segment",
+    [
+        pytest.param(20_000_000, id="in many segments"),
+        pytest.param(10**9, id="in one segment", marks=pytest.mark.nightly),
+    ],
+)
 def test_memory_does_not_grow_with_what_is_sealed(tmp_path: Path, segment: int) -> None:
     told = flood(tmp_path, 260_000_000, 40_000_000, segment)
     assert told["rows"] > 100_000_000

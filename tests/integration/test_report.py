@@ -290,8 +290,10 @@ def test_the_leaderboard_of_a_data_set(tmp_path, capsys):
     "name",
     [
         "00_quickstart",
-        "03_compare_quantizations",
-        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("02_inspect_run", "04_memory_budget")),
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("02_inspect_run", "03_compare_quantizations", "04_memory_budget")
+        ),
     ],
 )
 def test_a_notebook_needs_nothing_but_the_data(tmp_path, name):

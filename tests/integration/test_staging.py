@@ -83,7 +83,7 @@ PAGE = (200, "<html>kernelId</html>")
 GOOD = {
     "/health": (200, "{}"), "/metrics": (200, METRICS), "/": PAGE, "/voila/render/90_explore.ipynb": PAGE,
 }  # fmt: skip
-OFTEN = {"ill", "open"}
+OFTEN = {"open"}
 FAULTS = {
     "ill": (GOOD | {"/health": (503, "{}")}, True, {"test_it_is_healthy"}),
     "no page": (GOOD | {"/voila/render/90_explore.ipynb": (500, "")}, True, {"test_the_explorer_s_page_answers"}),

@@ -178,7 +178,15 @@ def test_the_stated_error_covers_the_true_one_in_two_thousand_cases():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spread", [1e-2, 1e-3, 1e-4, 0.0], ids=["1 %", "0.1 %", "0.01 %", "none"])
+@pytest.mark.parametrize(
+    "spread",
+    [
+        pytest.param(1e-2, id="1 %"),
+        pytest.param(1e-3, id="0.1 %", marks=pytest.mark.nightly),
+        pytest.param(1e-4, id="0.01 %", marks=pytest.mark.nightly),
+        pytest.param(0.0, id="none"),
+    ],
+)
 def test_passes_that_are_nearly_alike_are_placed_right_or_refused(spread):
     fits, refused = found(12, spread)
     assert len(fits) + refused == 12
