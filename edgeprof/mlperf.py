@@ -185,6 +185,8 @@ class _Device:
                 self.relayed = True
                 lines = yield Command(b"", self._ends(), LINE_SECONDS)
             if lines is not None and (found := self._found(lines, _NAME)):
+                # An answer that came so late that it was asked again may be one to `dut name%`.
+                self.relayed |= f"{RELAYED}{found[0]}" in lines
                 return (yield from self._profile(found[1]))
             raise DeviceError(
                 f"{self.name}: MLPerf Tiny's interface board answered, the device behind it did not say its name. Is "

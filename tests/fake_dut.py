@@ -143,9 +143,11 @@ def on_pty(**options) -> Iterator[tuple[FakeDut, str]]:
             while data := os.read(primary, 4096):
                 device.take(data)
 
-    threading.Thread(target=serve, daemon=True).start()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
     try:
         yield device, os.ttyname(secondary)
     finally:
-        os.close(secondary)
-        os.close(primary)
+        os.close(secondary)  # the device's read fails with the last of its hosts
+        thread.join(30)
+        os.close(primary)  # not before: the next pty has this number, and the old device would answer there

@@ -172,14 +172,16 @@ def captured(folder: Path, runs: list[Pairs], *, refuse: bytes | None = None) ->
         except OSError:
             return
 
-    threading.Thread(target=serve, daemon=True).start()
+    device = threading.Thread(target=serve, daemon=True)
+    device.start()
     try:
         words = ("capture", f"./{port.name}", "--out", folder / "data", "--prompts", listed, "--tokens", 12)
         # A short name, so that the live line shows all of it; a model, so that reports have its vocabulary.
         return in_terminal(*words, "--model", MODEL, cwd=folder)
     finally:
-        os.close(secondary)
-        os.close(primary)
+        os.close(secondary)  # the device's read fails with the last of its hosts
+        device.join(30)
+        os.close(primary)  # not before: the next file that is opened has this number
 
 
 @pytest.fixture(scope="module")

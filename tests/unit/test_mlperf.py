@@ -121,6 +121,14 @@ def test_behind_an_interface_board():
     assert "energy mode" in fails(relayed=True, faults=("energy",))
 
 
+def test_an_interface_board_that_answers_too_late_is_known_for_one():
+    talk = drive(INPUT, name="dut")
+    assert [talk.send(lines).data for lines in (None, None)] == [b"name%", b"name%"]
+    assert talk.send(["tinyML Enhanced Interface Board", "m-ready"]).data == b"dut name%"
+    assert talk.send(["tinyML Enhanced Interface Board", "m-ready"]).data == b"name%"  # to the second name%
+    assert talk.send([f"[dut]: m-name-dut-[{fake_dut.NAME}]", "[dut]: m-ready"]).data == b"dut profile%"
+
+
 def test_a_counter_of_32_bits_that_begins_anew():
     outcome, device = run(counter_us=2**32 - 30_000_000)
     assert device.counter_us > 2**32
