@@ -16,15 +16,9 @@ SIZES = [
 
 @pytest.mark.parametrize("count", SIZES)
 def test_energy_per_token_takes_little_more_than_a_running_total(count):
-    tried = []
-    # A running total waits for memory, energy for the processor as well: which other machines on the same host take
-    # from, and when, moves their ratio by a quarter from one second to the next.
-    for _ in range(4 if count < 1e7 else 2):
-        figures = energy_speed.speed(count, 5 if count < 1e7 else 2)
-        tried.append(figures)
-        if figures["energy_over_cumsum"] <= 2.3:
-            return
-    raise AssertionError(tried)
+    # The least time of few turns is not the least yet: it moves by a quarter where other machines are on the same host.
+    figures = energy_speed.speed(count, 25 if count < 1e7 else 2)
+    assert figures["energy_over_cumsum"] <= 2.3, figures
 
 
 @pytest.mark.parametrize("count", SIZES)
