@@ -30,6 +30,11 @@ HOSTED = PROFILE == "hosted"
 """Whether everything is required (docs/quality.md), or what one machine can show."""
 
 
+# Many container images set it, and uv compiles nothing when it installs: every process that a test starts would
+# compile pandas and Jupyter anew, which more than doubles what a report costs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 # ---- what the machine offers ----
 
 
@@ -168,7 +173,16 @@ def run_pytest(session: nox.Session, *args: str, part: str = "", covered: bool =
         env = {"COVERAGE_CORE": "sysmon", "COVERAGE_FILE": str(evidence("coverage") / f".coverage.{session.name}")}
         session.run("coverage", "erase", env=env)
     try:
-        session.run(*run, f"--junitxml={report}", *args, *session.posargs, success_codes=[0, NO_TESTS], env=env)
+        session.run(
+            *run,
+            f"--junitxml={report}",
+            "--durations=15",
+            "--durations-min=5",
+            *args,
+            *session.posargs,
+            success_codes=[0, NO_TESTS],
+            env=env,
+        )
     except CommandFailed:
         failed(session, *failures(report))
         raise

@@ -428,7 +428,7 @@ def test_a_busy_or_interrupted_kernel_loses_nothing(tmp_path, board):
         capture = streaming(fake, client, tmp_path, runs)
         # What is asked right after an error, Jupyter drops otherwise, as it does the cells below one that failed.
         client.execute("print('asleep', flush=True); time.sleep(60)", stop_on_error=False)
-        wait_for(lambda: said(client) == "asleep\n", "the cell that sleeps")
+        wait_for(lambda: "asleep" in said(client), "the cell that sleeps")  # the line's end may come apart from it
         manager.interrupt_kernel()
         assert client.get_shell_msg(timeout=30)["content"]["ename"] == "KeyboardInterrupt"
         assert is_running(capture)

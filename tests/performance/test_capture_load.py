@@ -17,23 +17,22 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.performance
 def test_a_full_line_is_journalled_as_fast_as_it_is_read(tmp_path: Path) -> None:
-    tried = []
-    for number in range(4):  # how fast a pty is depends on which core its two ends run on; the best is what can be had
-        figures = capture_load.full_line(tmp_path / str(number))
-        tried.append(figures)
-        if figures["journal_over_os_read"] >= 0.8 and figures["journal_over_readline"] >= 300:
-            return
-    raise AssertionError(tried)
+    figures = capture_load.full_line(tmp_path)
+    assert figures["journal_over_os_read"] >= capture_load.WANTED, figures
+    # Of CPU time: a pty is the faster of two limits, and readline's is Python alone.
+    assert figures["journal_over_readline_of_cpu"] >= 300, figures
 
 
 def sixty_four_lines(folder: Path, seconds: float) -> None:
     tried = []
-    for number in range(3):  # another machine on the same host takes a core's time, not edgeprof's
+    for number in range(
+        3
+    ):  # another machine of the same host takes a core's time, and a pty holds 40 ms of such a line
         figures = capture_load.many_lines(folder / str(number), seconds)
         tried.append(figures)
         assert figures["bytes_sent"] > 64 * 90_000 * 0.95 * seconds
         assert figures["bytes_not_in_the_journal"] == 0, figures
-        if not figures["bytes_the_line_did_not_take"] and figures["reader_share_of_a_core"] < 0.15:
+        if not figures["bytes_the_line_did_not_take"] and figures["reader_over_bare_loop"] < 0.75:
             return
     raise AssertionError(tried)
 
