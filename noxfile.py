@@ -226,9 +226,10 @@ def capture_reference(session: nox.Session, *more: str, which: Callable[[str], b
 @nox.session(tags=["nightly"])
 def nightly(session: nox.Session) -> None:
     """Run the tests that take minutes; with EDGEPROF_RESULTS=FOLDER, record there what ran."""
-    install(session, "test", "firmware")
+    install(session, "test", "firmware", "docs")
     session.install("uv")  # a test makes environments with other versions of wasmtime
-    pytest_on_all_cores(session, "nightly", *folders("integration", "performance", "simulation", "unit"))
+    tested = folders("integration", "notebooks", "performance", "simulation", "unit", "docs")
+    pytest_on_all_cores(session, "nightly", *tested)
     if folder := os.environ.get("EDGEPROF_RESULTS"):
         reports = [str(evidence("junit") / f"nightly{part}.xml") for part in ("", "-alone")]
         out = str(Path(folder) / "nightly.json")

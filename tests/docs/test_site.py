@@ -57,8 +57,14 @@ def chromium():
         yield lambda page, scheme: browser.seen(started, page, scheme, script, preload=False)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page", OPENED)
+@pytest.mark.parametrize(
+    ("page", "scheme"),
+    [
+        *((page, "light") for page in OPENED),
+        ("index", "dark"),
+        *(pytest.param(page, "dark", marks=pytest.mark.nightly) for page in OPENED[1:]),  # of the same style sheet
+    ],
+)
 def test_a_page_can_be_read_by_everybody_without_a_network(chromium, site, page, scheme):
     found = chromium(site / f"{page}.html", scheme)
     assert [url for url in found.requests if not url.startswith(site.absolute().as_uri())] == []

@@ -245,7 +245,7 @@ def slower(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return made
 
 
-@every
+@often(EXACT, "wasm", "stm32f405")
 def test_one_more_multiplication_is_seen(name, quiet, models, slower, tmp_path):
     needs_board(name)
     out = tmp_path / "both"

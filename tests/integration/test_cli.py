@@ -350,7 +350,7 @@ def wait_for(condition, seconds: float = 30) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="only on systems with signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_an_interrupted_capture_is_whole_and_a_live_one_is_not_recovered(board, tmp_path, number):
     one, out = board("--stream", "1000", "--bytes-per-second", "20000", "--wait"), tmp_path / "d"
     with started("capture", one.url, "--out", out) as running, contextlib.ExitStack() as stack:

@@ -15,6 +15,7 @@ FOLDER = resources.path("data/samples/synthetic-power")
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.nightly
 def test_it_takes_a_data_set_of_one_file_without_a_truth(tmp_path):
     for name in ("synthetic-time-Q4_0", "synthetic-power-Q4_0"):
         shutil.copytree(FOLDER / f"capture={name}", tmp_path / "data" / f"capture={name}")

@@ -142,6 +142,7 @@ def copy(tmp_path):
     return folder / f"{NOTEBOOK}.ipynb"
 
 
+@pytest.mark.nightly
 def test_in_jupyterlab(chromium, copy, tmp_path):
     with lab.server(copy.parent, tmp_path / "jupyter") as server, lab.tab(chromium, server) as tab:
         tab.set_viewport_size({"width": 1400, "height": 1500})

@@ -83,6 +83,7 @@ def test_the_reports_that_it_names_are_made(explorer):
     assert {p["prompt"] for p in made} == {"lost-kite"}
 
 
+@pytest.mark.nightly
 def test_a_report_is_of_the_pinned_run_where_a_prompt_was_captured_twice(tmp_path):
     stored(tmp_path / "data", "first", n=12)
     stored(tmp_path / "data", "second", n=9)
@@ -126,6 +127,7 @@ def test_papermill_hears_what_fails(tmp_path, cell, said):
         run_cells(tmp_path, "explorer.update(detail='memory')", cell)
 
 
+@pytest.mark.nightly
 def test_the_notebook_takes_a_board(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "edgeprof", "report", "explore", edgeprof.reference(), "--out", str(tmp_path / "out"),

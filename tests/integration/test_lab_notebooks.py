@@ -10,8 +10,8 @@ from edgeprof.parameters import list_notebooks
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 NOTEBOOKS = list_notebooks()
-OFTEN = ("00_quickstart", "90_explore")
-"""Those that are opened in CI, too: the first, the one with most figures, one with widgets. There, nbval runs all."""
+OFTEN = ("90_explore",)
+"""What is opened in CI, too: one with widgets. There, nbval runs all."""
 
 
 @pytest.fixture(scope="module")

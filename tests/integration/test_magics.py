@@ -252,6 +252,7 @@ def test_under_papermill_a_verb_that_fails_fails_the_notebook(tmp_path):
     assert subprocess.run(done, capture_output=True, check=False).returncode != 0
 
 
+@pytest.mark.nightly
 def test_the_page_s_cells_run_in_order(tmp_path):
     page = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
     cells = re.findall(r"^```i?python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

@@ -65,6 +65,7 @@ def test_the_reference_data_alone_know_no_error(q4):
     assert p.status == "calibrated" and p.error is None and "no second model" in p.error_of
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_model_that_was_never_captured(tmp_path):
     """Six layers of a width that no captured model has, on the board that has the room: within 2 %."""

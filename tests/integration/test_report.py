@@ -152,6 +152,7 @@ def hostile(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.nightly
 def test_hostile_names_are_text_in_a_report(hostile, tmp_path, capsys):
     words = ["report", "compare_quantizations", hostile, "--out", tmp_path / "out", "-p", "board=<b>x</b>"]
     assert main([str(w) for w in words]) == 0, capsys.readouterr().err

@@ -46,8 +46,14 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("kind", PAGES)
+@pytest.mark.parametrize(
+    ("kind", "scheme"),
+    [
+        *((kind, "light") for kind in PAGES),
+        ("report", "dark"),
+        *(pytest.param(kind, "dark", marks=pytest.mark.nightly) for kind in PAGES[1:]),  # of the same style sheet
+    ],
+)
 def test_a_page_can_be_read_by_everybody_without_a_network(chromium, pages, kind, scheme):
     found = chromium(pages[kind], scheme)
     assert found.requests == []

@@ -109,6 +109,11 @@ def test_a_real_server_passes(tmp_path):
     with serving(tmp_path, token=TOKEN) as real:
         good = staging(tmp_path, real.url, EDGEPROF_STAGING_VERSION=edgeprof.__version__)
         assert len(good) > 10 and all(good.values()), good
+
+
+@pytest.mark.nightly
+def test_another_version_is_noticed(tmp_path):
+    with serving(tmp_path, token=TOKEN) as real:
         for wrong in ({"EDGEPROF_STAGING_VERSION": "0.0.0"}, {"EDGEPROF_STAGING_REVISION": "f" * 40}):
             good = staging(tmp_path, real.url, **wrong)
             assert [name for name, passed in good.items() if not passed] == ["test_it_is_the_version_that_was_deployed"]

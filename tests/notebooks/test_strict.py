@@ -46,6 +46,7 @@ def change_a_digit(path: Path, mime: str) -> str:
     return lines[number]
 
 
+@pytest.mark.nightly
 def test_the_stored_outputs_are_what_the_code_says(copy):
     done = compared(copy)
     assert done.returncode == 0, done.stdout[-3000:]
@@ -59,6 +60,7 @@ def test_one_wrong_digit_is_noticed(copy):
     assert re.search(r"\d\.\d", wrong)[0] in done.stdout
 
 
+@pytest.mark.nightly
 def test_one_wrong_digit_in_html_is_noticed(copy):
     change_a_digit(copy, "text/html")
     assert compared(copy).returncode == 1

@@ -101,6 +101,7 @@ def groups():
         yield runs[runs["run_id"] == name], tokens[name]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_on_a_clock_that_counts_a_hundredth_of_a_percent_is_found_and_no_change_never_alarms():
     judged = 0

@@ -38,6 +38,7 @@ def test_a_mutant_that_no_longer_applies_is_told():
         listed.mutated(listed.Mutant("a", "edgeprof/fronts.py", "def directions(", "def (", "None.", ()))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_killed_is_what_a_test_noticed_and_nothing_else(tmp_path):
     files = {
