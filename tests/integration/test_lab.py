@@ -103,7 +103,6 @@ def executed(folder: Path, notebook: Path) -> list[str]:
     return errors
 
 
-@pytest.mark.nightly
 def test_a_notebook_runs_although_another_kernel_has_its_name(tmp_path):
     """Nothing but the notebook's own kernel name, JupyterLab's own way to start it, and the data that were named."""
     bogus_kernel(tmp_path / ".local" / "share" / "jupyter")

@@ -37,7 +37,7 @@ def flood(folder: Path, n_bytes: int, warm_up: int, segment: int) -> dict[str, i
 @pytest.mark.parametrize(
     "segment",
     [
-        pytest.param(20_000_000, id="in many segments", marks=pytest.mark.nightly),
+        pytest.param(20_000_000, id="in many segments"),
         pytest.param(10**9, id="in one segment", marks=pytest.mark.nightly),
     ],
 )

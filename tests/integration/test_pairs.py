@@ -50,7 +50,6 @@ def both_sides(folder: Path):
     return [values.loc[found[side]].reset_index(drop=True) for side in ("base", "candidate")]
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_another_image_with_the_same_code_counts_the_same(tmp_path):
     note = b"\x00\x05\x04note"  # a custom section of WebAssembly: another file, which does nothing else

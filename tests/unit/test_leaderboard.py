@@ -52,7 +52,6 @@ def test_perplexity_is_the_file_s_within_its_source():
     assert pd.isna(found.loc[("t", "b"), "perplexity"]) and pd.isna(found.loc[("t", "b"), "perplexity_board"])
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_data_set_s_ranks_are_its_costs():
     ds = edgeprof.open(edgeprof.reference())

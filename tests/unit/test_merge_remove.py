@@ -162,7 +162,6 @@ def test_two_merges_at_once(two: tuple[Path, Path], tmp_path: Path) -> None:
         merge(two, tmp_path / "file")
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_merge_killed_at_random_moments(two: tuple[Path, Path], tmp_path: Path) -> None:
     before = tree(two[0]) | tree(two[1])

@@ -228,7 +228,6 @@ def test_a_pair_that_was_cut_off_is_measured_again_as_a_whole(noisy, small, tmp_
     assert tags["session"].nunique() == 3
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_another_sweep_into_the_same_data_gets_other_names(fake, small, tmp_path):
     out = tmp_path / "data"
